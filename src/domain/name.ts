@@ -1,0 +1,13 @@
+/**
+ * Whether `name` can name a machine: 1 to 64 characters of a-z A-Z 0-9 - _ . — not beginning or ending with a dot or
+ * a hyphen's neighbourless label: no two dots in a row, no label that begins or ends with '-'.
+ * Source: org.freedesktop.machine1(5), "Methods", and hostname(7).
+ */
+export function isMachineName(name: string): boolean {
+  if (name.length === 0 || name.length > 64) return false;
+  return name.split('.').every(isLabel);
+}
+
+function isLabel(label: string): boolean {
+  return /^[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?$/.test(label);
+}

@@ -1,0 +1,22 @@
+import type { Machine } from '../domain/machine.js';
+
+export interface StoredMachine {
+  readonly machine: Machine;
+  /** The bus path of a job on the unit that was under way when this was written, or ''. */
+  readonly job: string;
+}
+
+export interface LoadResult {
+  readonly machines: readonly StoredMachine[];
+  /** Files that could not be understood, each already set aside, with the reason. */
+  readonly damaged: readonly { readonly file: string; readonly reason: string }[];
+}
+
+/** The state files of /run/systemd/machines, which libsystemd and others read. */
+export interface Store {
+  /** Written whole or not at all. Throws Failure 'system'. */
+  save(stored: StoredMachine): void;
+  /** Removes the machine's file and its unit link; a missing one is no error. */
+  remove(machine: Machine): void;
+  load(): LoadResult;
+}

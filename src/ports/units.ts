@@ -1,0 +1,51 @@
+/** A property of a scope as StartTransientUnit takes it: `value` in the D-Bus codec's representation of `signature`. */
+export interface UnitProperty {
+  readonly name: string;
+  readonly signature: string;
+  readonly value: unknown;
+}
+
+export interface ScopeRequest {
+  /** 'machine-NAME.scope', already escaped. */
+  readonly unit: string;
+  readonly description: string;
+  /** Moved into the scope. */
+  readonly leader: { readonly pid: number };
+  /** The caller's own, passed on after ours: they win. */
+  readonly properties: readonly UnitProperty[];
+}
+
+export type KillWhom = 'leader' | 'all';
+
+/** Where a process is: the unit that the service manager gave it, and the cgroup below that unit's ('' for the unit's own). */
+export interface UnitPlace {
+  readonly unit: string;
+  readonly subgroup: string;
+}
+
+export interface UnitWatcher {
+  /** The unit has ended, or is gone: its machine ends with it. */
+  gone(unit: string): void;
+}
+
+/**
+ * The units that machines live in. Three bindings: systemd over its bus, plain cgroup v2, and none at all (a registry
+ * that tracks by pidfd alone). Every failure is a Failure: what systemd refuses keeps its bus error name.
+ */
+export interface Units extends Disposable {
+  readonly kind: 'systemd' | 'cgroup' | 'none';
+  /** Turns a process's cgroup path into its unit; undefined where it is in none (or there are no units here). */
+  placeOf(cgroup: string): UnitPlace | undefined;
+  /** Makes the scope and moves the leader in; resolves when that is done. A rejection leaves nothing behind. */
+  startScope(request: ScopeRequest): Promise<void>;
+  /** Sends `signal` to every process of the unit; of its subgroup alone, if that is not ''. */
+  killAll(unit: string, subgroup: string, signal: number): Promise<void>;
+  /** Begins to stop the unit; resolves when that is under way, with the job's object path ('' where there are no jobs). */
+  stop(unit: string): Promise<string>;
+  /** Whether it is there and has not ended. */
+  isActive(unit: string): Promise<boolean>;
+  /** From now on `gone` is called for this unit, once; disposing ends that. */
+  watch(unit: string, watcher: UnitWatcher): Disposable;
+  /** A reference taken by startScope is given back, so that the service manager can forget a unit that has ended. */
+  release(unit: string): void;
+}
