@@ -15,7 +15,12 @@ export interface ScopeRequest {
   readonly properties: readonly UnitProperty[];
 }
 
-export type KillWhom = 'leader' | 'all';
+export interface ScopeJob {
+  /** The job's object path; '' where there are no jobs. */
+  readonly job: string;
+  /** Resolves when the scope is there with the leader in it; rejects with a Failure if the job did not succeed. */
+  readonly done: Promise<void>;
+}
 
 /** Where a process is: the unit that the service manager gave it, and the cgroup below that unit's ('' for the unit's own). */
 export interface UnitPlace {
@@ -36,8 +41,11 @@ export interface Units extends Disposable {
   readonly kind: 'systemd' | 'cgroup' | 'none';
   /** Turns a process's cgroup path into its unit; undefined where it is in none (or there are no units here). */
   placeOf(cgroup: string): UnitPlace | undefined;
-  /** Makes the scope and moves the leader in; resolves when that is done. A rejection leaves nothing behind. */
-  startScope(request: ScopeRequest): Promise<void>;
+  /**
+   * Begins to make the scope; resolves as soon as the service manager has accepted it (then the machine is announced),
+   * rejects if it refuses. A rejection, of this or of `done`, leaves nothing behind.
+   */
+  startScope(request: ScopeRequest): Promise<ScopeJob>;
   /** Sends `signal` to every process of the unit; of its subgroup alone, if that is not ''. */
   killAll(unit: string, subgroup: string, signal: number): Promise<void>;
   /** Begins to stop the unit; resolves when that is under way, with the job's object path ('' where there are no jobs). */
