@@ -7,6 +7,8 @@ import type { ProcessIdentity } from '../domain/machine.js';
  */
 export interface ProcessHandle extends Disposable {
   readonly identity: ProcessIdentity;
+  /** The pidfd, which this handle owns; undefined only in fakes. */
+  readonly pidfd: number | undefined;
   /** Whether it still runs; a zombie does not. */
   isAlive(): boolean;
   /** Throws Failure 'system' (ESRCH when it has ended, EPERM). `signal` is 1 … 64. */

@@ -9,8 +9,8 @@ export interface ScopeRequest {
   /** 'machine-NAME.scope', already escaped. */
   readonly unit: string;
   readonly description: string;
-  /** Moved into the scope. */
-  readonly leader: { readonly pid: number };
+  /** Moved into the scope; named by its pidfd where there is one, so that a reused PID cannot be moved instead. */
+  readonly leader: { readonly pid: number; readonly pidfd: number | undefined };
   /** The caller's own, passed on after ours: they win. */
   readonly properties: readonly UnitProperty[];
 }
