@@ -39,7 +39,8 @@ export interface Machine {
   /** The cgroup below the unit's that holds the machine, without a leading slash, or ''. */
   readonly subgroup: string;
   readonly networkInterfaces: readonly number[];
-  readonly vsockCid: number | undefined;
+  /** `noVsockCid` if there is none. */
+  readonly vsockCid: number;
   readonly sshAddress: string;
   readonly sshPrivateKeyPath: string;
   readonly controlAddress: string;

@@ -1,0 +1,434 @@
+import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
+import { hostMachineName, noVsockCid, type Machine, type MachineClass } from '../domain/machine.js';
+import { checkKillWhom, checkSignal, scopeName, type Registration } from '../domain/registration.js';
+import { Registry, sameProcess, type ProcessView } from '../domain/registry.js';
+import { UndoStack } from '../domain/undo.js';
+import type { IdMapping, UserId } from '../domain/users.js';
+import type { Authority } from '../ports/authority.js';
+import type { Clock } from '../ports/clock.js';
+import type { Log } from '../ports/log.js';
+import type { ProcessHandle, Processes } from '../ports/processes.js';
+import type { Store, StoredMachine } from '../ports/store.js';
+import type { UnitPlace, UnitProperty, Units } from '../ports/units.js';
+import { accessDenied, authorize, type Call } from './call.js';
+import { Residence, type EndReason } from './residence.js';
+
+export interface MachinesPorts {
+  readonly processes: Processes;
+  readonly units: Units;
+  readonly store: Store;
+  readonly authority: Authority;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Hears of machines that come and go. */
+export interface MachinesObserver {
+  machineNew(machine: Machine): void;
+  machineRemoved(machine: Machine): void;
+}
+
+export interface RegisterRequest {
+  /** A missing class is only refused when the caller turns out to be allowed to register. */
+  readonly registration: Omit<Registration, 'class'> & { readonly class: MachineClass | undefined };
+  /** The leader; undefined is the caller itself. */
+  readonly leader: ProcessHandle | undefined;
+  /** Make a scope of its own for the machine, with these properties; undefined: it stays where its leader is. */
+  readonly scope: { readonly properties: readonly UnitProperty[] } | undefined;
+}
+
+/** How a caller names a machine: by name, by a process in it (pid 0: the caller's own), or both, which have to agree. */
+export interface MachineReference {
+  readonly name?: string | undefined;
+  readonly process?: { readonly pid: number; readonly pidfdId: bigint | undefined } | undefined;
+}
+
+/**
+ * The registry at work: it admits machines, watches over them until they end, keeps their state files, and does to them
+ * what callers ask. Whatever a caller may not do freely takes that caller's `Call` and authorizes it, after the
+ * arguments were found good and before anything changes.
+ */
+export class Machines implements Disposable {
+  readonly host: Machine;
+  readonly #ports: MachinesPorts;
+  readonly #registry = new Registry();
+  readonly #residences = new Map<string, Residence>();
+  readonly #observers = new Set<MachinesObserver>();
+  readonly #view: ProcessView;
+
+  constructor(ports: MachinesPorts) {
+    this.#ports = ports;
+    this.host = describeHost(ports);
+    this.#view = {
+      placeOf: (pid) => this.#placeOf(pid),
+      parentOf: (pid) => ports.processes.parentOf(pid),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const residence of this.#residences.values()) residence[Symbol.dispose]();
+    this.#residences.clear();
+  }
+
+  observe(observer: MachinesObserver): Disposable {
+    this.#observers.add(observer);
+    return { [Symbol.dispose]: () => void this.#observers.delete(observer) };
+  }
+
+  /** Takes over the machines of the state files; those that have ended since are dropped. To be called once, first. */
+  restore(): void {
+    const { machines, damaged } = this.#ports.store.load();
+    for (const { file, reason } of damaged) this.#ports.log.warning(`State file ${file}: ${reason}. Set aside.`);
+    for (const stored of machines) this.#readmit(stored);
+  }
+
+  get size(): number {
+    return this.#registry.size;
+  }
+
+  /** `.host` first, then the machines in the order of their registration. */
+  *all(): IterableIterator<Machine> {
+    yield this.host;
+    yield* this.#registry.all();
+  }
+
+  find(name: string): Machine | undefined {
+    return name === hostMachineName ? this.host : this.#registry.find(name);
+  }
+
+  /** Throws Failure 'no-such-machine'. */
+  byName(name: string): Machine {
+    const machine = this.find(name);
+    if (machine === undefined) throw new Failure('no-such-machine', `No machine '${name}' known`);
+    return machine;
+  }
+
+  /** `pid` 0 is the caller. Throws Failure 'no-machine-for-pid'. */
+  async byPid(pid: number, call: Pick<Call, 'caller'>): Promise<Machine> {
+    const machine = await this.#byProcess({ pid, pidfdId: undefined }, call);
+    if (machine === undefined) {
+      throw new Failure('no-machine-for-pid', `PID ${pid} does not belong to any known machine`);
+    }
+    return machine;
+  }
+
+  /** Throws Failure 'no-such-machine' if nothing, or two different things, are meant. */
+  async byReference(reference: MachineReference, call: Pick<Call, 'caller'>): Promise<Machine> {
+    const { name, process } = reference;
+    if (process === undefined) {
+      if (name === undefined) throw new Failure('no-such-machine', 'Name a machine, or a process of one');
+      return this.byName(name);
+    }
+    const machine = await this.#byProcess(process, call);
+    if (machine === undefined) {
+      throw new Failure('no-such-machine', `PID ${process.pid} does not belong to any known machine`);
+    }
+    if (name !== undefined && name !== machine.name) {
+      throw new Failure('no-such-machine', `PID ${process.pid} does not belong to machine '${name}'`);
+    }
+    return machine;
+  }
+
+  /** Throws Failure 'machine-exists' if the name is taken. */
+  refuseName(name: string): void {
+    this.#registry.refuseName(name);
+  }
+
+  /**
+   * Admits a machine; resolves when it runs. Takes over `request.leader`. Throws Failure 'machine-exists', 'system'
+   * (EEXIST: its leader or unit is a machine's already; ENXIO: its leader is in no unit), or what the units refuse.
+   * Whatever goes wrong, the machines and processes that are there are left alone.
+   */
+  async register(call: Call, request: RegisterRequest): Promise<Machine> {
+    using undo = new UndoStack();
+    const { registration, scope } = request;
+    if (request.leader !== undefined) undo.use(request.leader);
+    await authorize(this.#ports.authority, call, {
+      name: registration.name,
+      details: registration.class === undefined ? {} : { class: registration.class },
+    });
+    this.refuseName(registration.name);
+    if (registration.class === undefined) throw new Failure('not-supported', 'Operation not supported');
+    const caller = await call.caller();
+    if (caller.uid === undefined) throw accessDenied('Nothing is known of the caller');
+    const callerProcess = this.#openProcess(caller.pid);
+    if (callerProcess !== undefined) undo.use(callerProcess);
+    const leader = request.leader ?? callerProcess;
+    if (leader === undefined) throw invalidArgument('leader', 'Name a leader: the process of the caller is not known');
+    const supervisor = leader.identity.pid === callerProcess?.identity.pid ? undefined : callerProcess;
+    this.#refuseOthersProcess(leader, caller.uid);
+    const described = { ...registration, class: registration.class };
+    const machine = this.#describe(described, leader, supervisor, caller.uid, scope !== undefined);
+    this.#registry.add(machine);
+    undo.defer(() => this.#registry.remove(machine.name));
+    const residence = new Residence(machine, leader, supervisor, this.#ports.units, (reason) =>
+      this.#ended(machine.name, reason),
+    );
+    this.#residences.set(machine.name, residence);
+    undo.defer(() => this.#residences.delete(machine.name));
+    if (scope === undefined) this.#settle(machine, undo);
+    else await this.#settleInScope(machine, residence, scope.properties, undo);
+    if (!leader.isAlive()) throw systemFailure('ESRCH', 'No such process: the leader ended during its registration');
+    residence.watch();
+    if (leader !== callerProcess && supervisor === undefined) callerProcess?.[Symbol.dispose]();
+    undo.keep();
+    this.#ports.log.info(`New machine ${machine.name}.`, { MACHINE_NAME: machine.name });
+    return this.byName(machine.name);
+  }
+
+  /** Forgets a machine and leaves its processes alone. */
+  async unregister(call: Call, reference: MachineReference): Promise<void> {
+    const machine = await this.#authorized(call, reference);
+    if (machine === this.host) return; // it is always there
+    this.#remove(machine.name);
+  }
+
+  /** Ends a machine: stops its unit, or kills its leader where it has none. */
+  async terminate(call: Call, reference: MachineReference): Promise<void> {
+    const machine = await this.#authorized(call, reference);
+    const residence = this.#residenceOf(machine);
+    residence.terminating = true;
+    if (machine.unit === '') {
+      residence.leader.signal(9);
+      return;
+    }
+    const job = await this.#ports.units.stop(machine.unit);
+    const current = this.#registry.find(machine.name);
+    if (current === undefined) return; // it has ended meanwhile
+    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'closing'), job });
+  }
+
+  /** Sends a signal, 1 … 64, to whom 'leader', 'supervisor' or 'all' (also: '') means. */
+  async kill(call: Call, reference: MachineReference, whomText: string, signalNumber: number): Promise<void> {
+    const named = await this.byReference(reference, call);
+    const whom = checkKillWhom(whomText);
+    const signal = checkSignal(signalNumber);
+    await this.#authorizeFor(call, named);
+    const residence = this.#residenceOf(named);
+    if (whom === 'all' && named.unit !== '') {
+      await this.#ports.units.killAll(named.unit, named.subgroup, signal);
+      return;
+    }
+    const target = whom === 'supervisor' ? residence.supervisor : residence.leader;
+    if (target === undefined) throw systemFailure('ESRCH', 'No such process');
+    target.signal(signal);
+  }
+
+  /** The user or group id mappings of a machine as the host sees them; undefined if its leader has ended. */
+  mappings(machine: Machine, kind: 'user' | 'group'): readonly IdMapping[] | undefined {
+    return this.#residences.get(machine.name)?.mappings(kind, this.#ports.processes);
+  }
+
+  async #authorized(call: Call, reference: MachineReference): Promise<Machine> {
+    const machine = await this.byReference(reference, call);
+    await this.#authorizeFor(call, machine);
+    return machine;
+  }
+
+  async #authorizeFor(call: Call, machine: Machine): Promise<void> {
+    await authorize(this.#ports.authority, call, { name: machine.name, owner: machine.owner });
+  }
+
+  async #byProcess(
+    process: { readonly pid: number; readonly pidfdId: bigint | undefined },
+    call: Pick<Call, 'caller'>,
+  ): Promise<Machine | undefined> {
+    const pid = process.pid === 0 ? (await call.caller()).pid : process.pid;
+    if (pid === undefined) return undefined;
+    if (process.pidfdId !== undefined) {
+      using handle = this.#openProcess(pid);
+      if (handle === undefined || !sameProcess(handle.identity, { pid, pidfdId: process.pidfdId })) return undefined;
+    }
+    return this.#registry.byProcess(pid, this.#view);
+  }
+
+  #residenceOf(machine: Machine): Residence {
+    const residence = this.#residences.get(machine.name);
+    if (residence === undefined) throw systemFailure('EOPNOTSUPP', 'Operation not supported');
+    return residence;
+  }
+
+  #openProcess(pid: number | undefined): ProcessHandle | undefined {
+    if (pid === undefined || pid <= 0) return undefined;
+    try {
+      return this.#ports.processes.open(pid);
+    } catch (error) {
+      if (isFailure(error, 'system')) return undefined; // it has ended
+      throw error;
+    }
+  }
+
+  #refuseOthersProcess(leader: ProcessHandle, uid: UserId): void {
+    if (uid === 0) return;
+    const owner = this.#ports.processes.ownerOf(leader.identity.pid);
+    if (owner === undefined || !leader.isAlive()) throw systemFailure('ESRCH', 'No such process');
+    if (owner !== uid) throw accessDenied('Only privileged users may register machines for other users');
+  }
+
+  #placeOf(pid: number): UnitPlace | undefined {
+    const cgroup = this.#ports.processes.cgroupOf(pid);
+    return cgroup === undefined ? undefined : this.#ports.units.placeOf(cgroup);
+  }
+
+  #describe(
+    registration: Registration,
+    leader: ProcessHandle,
+    supervisor: ProcessHandle | undefined,
+    owner: number,
+    inScope: boolean,
+  ): Machine {
+    const place = inScope ? { unit: scopeName(registration.name), subgroup: '' } : this.#placeOf(leader.identity.pid);
+    if (place === undefined && this.#ports.units.kind === 'systemd') {
+      const pid = leader.identity.pid;
+      throw systemFailure('ENXIO', `Failed to determine unit of process ${pid} : No such device or address`);
+    }
+    return {
+      ...registration,
+      leader: leader.identity,
+      supervisor: supervisor?.identity,
+      unit: place?.unit ?? '',
+      subgroup: place?.subgroup ?? '',
+      owner,
+      timestamp: this.#ports.clock.now(),
+      allocatedUnit: inScope,
+      state: inScope ? 'opening' : 'running',
+    };
+  }
+
+  #settle(machine: Machine, undo: UndoStack): void {
+    undo.defer(() => this.#ports.store.remove(machine));
+    this.#ports.store.save({ machine, job: '' });
+    this.#announce(machine, undo);
+  }
+
+  async #settleInScope(
+    machine: Machine,
+    residence: Residence,
+    properties: readonly UnitProperty[],
+    undo: UndoStack,
+  ): Promise<void> {
+    const { job, done } = await this.#ports.units.startScope({
+      unit: machine.unit,
+      description: `${machine.class === 'vm' ? 'Virtual Machine' : 'Container'} ${machine.name}`,
+      leader: { pid: machine.leader.pid, pidfd: residence.leader.pidfd },
+      properties,
+    });
+    undo.defer(() => this.#ports.store.remove(machine));
+    this.#ports.store.save({ machine, job });
+    this.#announce(machine, undo);
+    await done;
+    undo.defer(() => this.#ports.units.release(machine.unit));
+    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'running'), job: '' });
+  }
+
+  #announce(machine: Machine, undo: UndoStack): void {
+    undo.defer(() => this.#notifyRemoved(machine));
+    for (const observer of this.#observers) observer.machineNew(machine);
+  }
+
+  #readmit({ machine, job }: StoredMachine): void {
+    using undo = new UndoStack();
+    const leader = this.#openProcess(machine.leader.pid);
+    if (leader === undefined || !this.#isStillLeader(machine, leader)) {
+      leader?.[Symbol.dispose]();
+      this.#ports.log.info(`Machine ${machine.name} has ended meanwhile.`);
+      this.#ports.store.remove(machine);
+      this.#notifyRemoved(machine);
+      return;
+    }
+    undo.use(leader);
+    const supervisor = this.#openSupervisor(machine);
+    if (supervisor !== undefined) undo.use(supervisor);
+    const readmitted: Machine = { ...machine, leader: leader.identity, subgroup: this.#subgroupOf(machine) };
+    this.#registry.add(readmitted);
+    const residence = new Residence(readmitted, leader, supervisor, this.#ports.units, (reason) =>
+      this.#ended(machine.name, reason),
+    );
+    residence.terminating = machine.state === 'closing';
+    this.#residences.set(machine.name, residence);
+    residence.watch();
+    undo.keep();
+    if (job !== '' && machine.state !== 'closing') this.#ports.store.save({ machine: readmitted, job: '' });
+    for (const observer of this.#observers) observer.machineNew(readmitted);
+  }
+
+  /** Where the state file names no pidfd inode (systemd 252), the leader has to be in the unit that it was in. */
+  #isStillLeader(machine: Machine, leader: ProcessHandle): boolean {
+    if (!leader.isAlive()) return false;
+    if (machine.leader.pidfdId !== undefined) return sameProcess(machine.leader, leader.identity);
+    return machine.unit === '' || this.#placeOf(leader.identity.pid)?.unit === machine.unit;
+  }
+
+  #openSupervisor(machine: Machine): ProcessHandle | undefined {
+    const supervisor = this.#openProcess(machine.supervisor?.pid);
+    if (supervisor === undefined || machine.supervisor === undefined) return undefined;
+    if (sameProcess(machine.supervisor, supervisor.identity)) return supervisor;
+    supervisor[Symbol.dispose]();
+    return undefined;
+  }
+
+  /** State files that systemd wrote do not say it. A guest's systemd has moved itself one level down by then. */
+  #subgroupOf(machine: Machine): string {
+    if (machine.subgroup !== '' || machine.allocatedUnit) return machine.subgroup;
+    const place = this.#placeOf(machine.leader.pid);
+    if (place === undefined || place.unit !== machine.unit) return '';
+    return place.subgroup.replace(/(^|\/)init\.scope$/, '');
+  }
+
+  #ended(name: string, reason: EndReason): void {
+    this.#ports.log.info(`Machine ${name} has ended (${reason === 'unit-gone' ? 'its unit is gone' : 'its leader exited'}).`, {
+      MACHINE_NAME: name,
+    });
+    this.#remove(name);
+  }
+
+  #remove(name: string): void {
+    const machine = this.#registry.find(name);
+    if (machine === undefined) return;
+    this.#registry.remove(name);
+    this.#residences.get(name)?.[Symbol.dispose]();
+    this.#residences.delete(name);
+    this.#ports.store.remove(machine);
+    if (machine.allocatedUnit) this.#ports.units.release(machine.unit);
+    this.#notifyRemoved(machine);
+  }
+
+  #notifyRemoved(machine: Machine): void {
+    for (const observer of this.#observers) observer.machineRemoved(machine);
+  }
+}
+
+/** `.host`: as old as the boot, led by PID 1. */
+function describeHost(ports: MachinesPorts): Machine {
+  const now = ports.clock.now();
+  return {
+    name: hostMachineName,
+    id: ports.processes.hostId,
+    class: 'host',
+    service: '',
+    leader: { pid: 1, pidfdId: identityOfInit(ports.processes) },
+    supervisor: undefined,
+    rootDirectory: '/',
+    unit: ports.units.kind === 'none' ? '' : '-.slice',
+    subgroup: '',
+    networkInterfaces: [],
+    vsockCid: noVsockCid,
+    sshAddress: '',
+    sshPrivateKeyPath: '',
+    controlAddress: '',
+    owner: 0,
+    timestamp: { realtime: now.realtime - now.monotonic, monotonic: 0n },
+    allocatedUnit: false,
+    state: 'running',
+  };
+}
+
+function identityOfInit(processes: Processes): bigint | undefined {
+  try {
+    using init = processes.open(1);
+    return init.identity.pidfdId;
+  } catch (error) {
+    if (isFailure(error, 'system')) return undefined; // a PID namespace without a PID 1 in view
+    throw error;
+  }
+}
