@@ -309,7 +309,8 @@ export type ReadResult<T> =
 
 /**
  * The meaning of an object without misfits: its fields are read in the order in which the sender wrote them, so the
- * first that is refused is named; then those that the sender left out although they are mandatory.
+ * first that is refused is named; then those that the sender left out although they are mandatory; then those whose
+ * check fails.
  */
 export function readFields<F extends Fields>(fields: F, object: JsonObject): ReadResult<FieldValues<F>> {
   const values: Record<string, unknown> = {};
@@ -325,6 +326,9 @@ export function readFields<F extends Fields>(fields: F, object: JsonObject): Rea
   if (repeated !== undefined) return { ok: false, parameter: repeated };
   for (const name in fields) {
     if (fields[name]?.mandatory === true && !Object.hasOwn(object, name)) return { ok: false, parameter: name };
+  }
+  for (const name in fields) {
+    if (values[name] !== undefined && fields[name]?.check?.(values[name]) === false) return { ok: false, parameter: name };
   }
   return { ok: true, values: values as FieldValues<F> };
 }
