@@ -38,7 +38,7 @@ for (const name of selectGroups(process.argv.slice(2))) {
   results.push({ name, seconds: (Date.now() - started) / 1000, ...result });
 }
 report(results);
-process.exit(verdict(results) === 'passed' ? 0 : 1);
+process.exitCode = verdict(results) === 'passed' ? 0 : 1;
 
 /** The groups to run, in their order; tests need to be compiled whether or not that was asked for. */
 function selectGroups(wanted) {
@@ -128,6 +128,12 @@ function report(groups) {
     row(name, outcome, passed ?? '-', failed ?? '-', skipped ?? '-', seconds.toFixed(1), note);
   }
   row('all', verdict(groups), total('passed'), total('failed'), total('skipped'), total('seconds').toFixed(1));
+
+  // as node's own summary has it, for whoever reads the end of a log
+  const counts = { tests: 0, pass: total('passed'), fail: total('failed'), skipped: total('skipped') };
+  counts.tests = counts.pass + counts.fail + counts.skipped;
+  process.stdout.write('\n');
+  for (const [label, number] of Object.entries(counts)) process.stdout.write(`ℹ ${label} ${number}\n`);
 }
 
 function row(name, outcome, passed, failed, skipped, seconds, note = '') {
