@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { parseIntegerText } from '../../src/wire/varlink/integer.js';
 import { parseJson } from '../../src/wire/varlink/json.js';
 import {
-  any, arrayOf, error, float, integer, mapOf, method, nullable, object, required, unsigned64, varlinkInterface,
+  any, arrayOf, error, float, integer, mapOf, method, nullable, object, refined, required, unsigned64, varlinkInterface,
   type Input, type Output, type Type, type Value,
 } from '../../src/wire/varlink/schema.js';
 import { Colour, Kill, ProcessId, type List } from './varlink-sample.js';
@@ -64,6 +64,8 @@ suite('varlink schema', () => {
       [float, '1.5', 1.5], [float, '18446744073709551615', 18446744073709551615], [float, '"1"', 'misfit'],
       [object, '{"a":[1]}', { a: [1] }], [object, '[]', 'misfit'], [object, 'null', 'misfit'],
       [any, '[null]', [null]],
+      [refined(integer(), (value) => value % 2 === 0), '4', 4], [refined(integer(), (value) => value % 2 === 0), '5', 'refused'],
+      [refined(integer(), () => true), 'true', 'misfit'],
       [arrayOf(integer()), '[]', []], [arrayOf(integer()), '[1,2]', [1, 2]], [arrayOf(integer()), '[1,null]', 'misfit'],
       [arrayOf(integer()), '["1"]', 'refused'], [arrayOf(integer()), '{}', 'misfit'],
       [mapOf(integer()), '{"__proto__":1,"b":2}', new Map([['__proto__', 1], ['b', 2]])],

@@ -168,6 +168,14 @@ export function custom<T>(base: Type<unknown>, convert: (value: JsonValue) => T 
   return { shape: base.shape, fits: (value) => base.fits(value), read: convert };
 }
 
+/** `type` without the values that do not meet the condition; they are refused when the field is read. */
+export function refined<T>(type: Type<T>, condition: (value: T) => boolean): Type<T> {
+  return custom(type, (value) => {
+    const read = type.read(value);
+    return read !== undefined && condition(read) ? read : undefined;
+  });
+}
+
 export function arrayOf<T>(element: Type<T>): Type<readonly T[]> {
   return {
     shape: { kind: 'array', of: element.shape },
@@ -229,7 +237,7 @@ export interface FieldPolicy<T> {
   readonly acceptsNull?: boolean;
   /** The field must be there although the IDL has it as nullable. */
   readonly mandatory?: boolean;
-  /** A condition that is only looked at when every field of the call has been read. */
+  /** A condition that is only looked at when every field of the call has been read; `refined` is for the others. */
   check?(value: T): boolean;
 }
 
