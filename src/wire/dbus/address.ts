@@ -1,0 +1,69 @@
+import { WireError } from './errors.js';
+
+export type ServerAddress =
+  | { readonly transport: 'unix'; readonly path: string; readonly guid: string | undefined }
+  /** A name in Linux's abstract socket namespace, without its leading NUL. */
+  | { readonly transport: 'unix-abstract'; readonly name: string; readonly guid: string | undefined }
+  /** Well formed, but nothing this project connects to: another transport, or an address for listening only. */
+  | { readonly transport: 'unsupported'; readonly text: string };
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * 'unix:path=/run/dbus/system_bus_socket;unix:abstract=/tmp/x,guid=…': addresses to be tried in turn. Format: D-Bus
+ * Specification, "Server Addresses". Throws WireError.
+ */
+export function parseAddresses(text: string): readonly ServerAddress[] {
+  const entries = text.split(';').filter((entry) => entry !== '');
+  if (entries.length === 0) throw new WireError('A bus address is empty');
+  return entries.map(parseAddress);
+}
+
+function parseAddress(text: string): ServerAddress {
+  const colon = text.indexOf(':');
+  if (colon < 1) throw new WireError(`Bus address ${JSON.stringify(text)} names no transport`);
+  const transport = text.slice(0, colon);
+  const options = parseOptions(text, text.slice(colon + 1));
+  const guid = options.get('guid');
+  const path = options.get('path');
+  const name = options.get('abstract');
+  if (transport === 'unix' && path !== undefined && name !== undefined) {
+    throw new WireError(`Bus address ${JSON.stringify(text)} has both a path and an abstract name`);
+  }
+  if (transport === 'unix' && path !== undefined) return { transport: 'unix', path, guid };
+  if (transport === 'unix' && name !== undefined) return { transport: 'unix-abstract', name, guid };
+  return { transport: 'unsupported', text };
+}
+
+function parseOptions(address: string, text: string): ReadonlyMap<string, string> {
+  const options = new Map<string, string>();
+  for (const option of text === '' ? [] : text.split(',')) {
+    const equals = option.indexOf('=');
+    if (equals < 1) throw new WireError(`Bus address ${JSON.stringify(address)} has an option that is not key=value`);
+    const key = option.slice(0, equals);
+    if (options.has(key)) throw new WireError(`Bus address ${JSON.stringify(address)} has the option '${key}' twice`);
+    options.set(key, unescape(address, option.slice(equals + 1)));
+  }
+  return options;
+}
+
+function unescape(address: string, value: string): string {
+  const bytes: number[] = [];
+  for (let index = 0; index < value.length; index++) {
+    const escape = /^%([0-9A-Fa-f]{2})/.exec(value.slice(index, index + 3));
+    if (escape !== null) {
+      bytes.push(Number.parseInt(escape[1]!, 16));
+      index += 2;
+    } else if (/[-0-9A-Za-z_/.\\*]/.test(value[index]!)) {
+      bytes.push(value.charCodeAt(index));
+    } else {
+      throw new WireError(`Bus address ${JSON.stringify(address)} has a character that should be escaped with %`);
+    }
+  }
+  if (bytes.length === 0 || bytes.includes(0)) throw new WireError(`Bus address ${JSON.stringify(address)} has an unusable value`);
+  try {
+    return decoder.decode(Uint8Array.from(bytes));
+  } catch (error) {
+    throw new WireError(`Bus address ${JSON.stringify(address)} is not valid UTF-8`, { cause: error });
+  }
+}
