@@ -46,32 +46,35 @@ interface BasicValues {
   v: Variant;
 }
 
-/** The first value of a signature and the signature's rest: FirstOf<'asu'> is [readonly string[], 'u']. */
+/**
+ * The first value of a signature and the signature's rest: FirstOf<'asu'> is [readonly string[], 'u']. Not `never` for a
+ * malformed one: that would match every pattern.
+ */
 type FirstOf<S extends string> = S extends `ay${infer Rest}`
   ? [Uint8Array, Rest]
   : S extends `a{${infer Key}${infer AfterKey}`
     ? FirstOf<AfterKey> extends [infer Value, `}${infer Rest}`]
       ? Key extends keyof BasicValues
         ? [ReadonlyMap<BasicValues[Key], Value>, Rest]
-        : never
-      : never
+        : undefined
+      : undefined
     : S extends `a${infer AfterArray}`
       ? FirstOf<AfterArray> extends [infer Element, infer Rest]
         ? [readonly Element[], Rest]
-        : never
+        : undefined
       : S extends `(${infer AfterOpening}`
         ? MembersOf<AfterOpening, []>
         : S extends `${infer Code}${infer Rest}`
           ? Code extends keyof BasicValues
             ? [BasicValues[Code], Rest]
-            : never
-          : never;
+            : undefined
+          : undefined;
 
 type MembersOf<S extends string, Members extends unknown[]> = S extends `)${infer Rest}`
   ? [Readonly<Members>, Rest]
   : FirstOf<S> extends [infer Member, infer Rest extends string]
     ? MembersOf<Rest, [...Members, Member]>
-    : never;
+    : undefined;
 
 /**
  * The JavaScript values of a signature, as a tuple: FromSignature<'sa(su)'> is
