@@ -19,7 +19,7 @@ export interface ProcessHandle extends Disposable {
 
 /** Looks at processes of the host: pidfds and /proc/PID. All of it is synchronous, and never walks a process's own files. */
 export interface Processes {
-  /** Throws Failure 'system' with errno ESRCH if there is no such process. */
+  /** Throws Failure 'system' with errno ESRCH if there is no such process; a zombie may be one. */
   open(pid: number): ProcessHandle;
   /** Takes a pidfd that a client sent; duplicates it. Throws Failure 'system' (EBADF) if it is no pidfd, ESRCH if it has ended. */
   openPidFd(fd: number): ProcessHandle;
@@ -38,6 +38,4 @@ export interface Processes {
   readonly bootId: string;
   /** The host's machine id, 32 hexadecimal digits, or undefined where /etc/machine-id has none. */
   readonly hostId: string | undefined;
-  /** PID 1 of the host as this process sees it. */
-  readonly ownPid: number;
 }

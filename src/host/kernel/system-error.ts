@@ -60,9 +60,12 @@ export function errnoNameOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** Turns a failed system call into what a caller of the service may be told; anything else is a bug and is thrown on. */
-export function failureOf(error: unknown, message: string): Failure {
+/**
+ * Turns a failed system call into what a caller of the service may be told: `attempt` ('Cannot open process 5') and the
+ * reason. Anything else is a bug and is thrown on.
+ */
+export function failureOf(error: unknown, attempt: string): Failure {
   const code = errnoNameOf(error);
-  if (code === undefined) throw error;
-  return systemFailure(code, message, error);
+  if (code === undefined || !(error instanceof Error)) throw error;
+  return systemFailure(code, `${attempt}: ${error.message}`, error);
 }
