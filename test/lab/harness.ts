@@ -135,7 +135,8 @@ export class LabHost implements AsyncDisposable {
 
   /** Runs a bash script which ends at its first failing command. Otherwise like {@link run}. */
   async shell(script: string, options: RunOptions = {}): Promise<RunResult> {
-    return this.run(['bash', '-euo', 'pipefail', '-c', script], options);
+    // bash reads the start files of an interactive shell where its standard input is a socket
+    return this.run(['bash', '--norc', '-euo', 'pipefail', '-c', script], options);
   }
 
   /** The text of a file. */
@@ -156,7 +157,7 @@ export class LabHost implements AsyncDisposable {
       'systemd-run', '--quiet', '--collect', `--unit=${oursUnit}`, '--service-type=exec',
       '--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/node/bin', '/src/bin/machined',
     ]);
-    const answers = await this.run(['bash', '-c', awaitOurs, 'bash', oursUnit, askVarlink], { timeout: 20_000 });
+    const answers = await this.run(['bash', '--norc', '-c', awaitOurs, 'bash', oursUnit, askVarlink], { timeout: 20_000 });
     if (answers.status !== 0) throw new Error(`the daemon does not come up:\n${await this.journal()}`);
   }
 
