@@ -31,6 +31,7 @@ process.chdir(root);
 process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --enable-source-maps`.trim();
 
 const results = [];
+refuseStrays();
 for (const name of selectGroups(process.argv.slice(2))) {
   process.stdout.write(`\n=== ${name}\n`);
   const started = Date.now();
@@ -51,6 +52,15 @@ function selectGroups(wanted) {
   if (wanted.length === 0) return all;
   const needed = wanted.flatMap((name) => (name in tests ? ['typecheck', ...(tests[name].needs ?? [])] : []));
   return all.filter((name) => wanted.includes(name) || needed.includes(name));
+}
+
+/** A test that no group runs would pass for ever. */
+function refuseStrays() {
+  const strays = readdirSync('test', { recursive: true })
+    .filter((file) => file.endsWith('.test.ts') && !(file.split(path.sep)[0] in tests));
+  if (strays.length === 0) return;
+  process.stderr.write(`of no group: ${strays.map((file) => path.join('test', file)).join(', ')}\n`);
+  process.exit(1);
 }
 
 function runCheck(commands) {
