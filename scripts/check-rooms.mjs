@@ -18,6 +18,9 @@ const mayImport = {
 // Rooms that know nothing of the machine they run on: no node: module, no library.
 const pure = new Set(['wire', 'domain', 'contract', 'ports', 'service', 'transport']);
 
+// import … from 'x', export … from 'x', import 'x', import('x')
+const importStatement = /^(?:import|export)\b[^;'"`]*?\bfrom\s+'([^']+)'|^import\s+'([^']+)'|\bimport\(\s*'([^']+)'/gm;
+
 const problems = [];
 for (const file of readdirSync(root, { recursive: true }).map(String)) {
   if (!file.endsWith('.ts')) continue;
@@ -27,7 +30,8 @@ for (const file of readdirSync(root, { recursive: true }).map(String)) {
     continue;
   }
   const text = readFileSync(path.join(root, file), 'utf8');
-  for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
+  for (const [, ...found] of text.matchAll(importStatement)) {
+    const specifier = found.find((part) => part !== undefined);
     if (!specifier.startsWith('.')) {
       if (pure.has(room)) problems.push(`${file}: imports ${specifier}, but ${room} is pure`);
       continue;

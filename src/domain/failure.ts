@@ -17,6 +17,7 @@ export type FailureKind =
   | 'no-ipc'
   | 'not-available'
   | 'not-supported'
+  | 'not-a-container'
   | 'invalid-argument'
   | 'access-denied'
   | 'interactive-authentication-required'

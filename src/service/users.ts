@@ -32,13 +32,13 @@ export class Users {
   }
 
   /**
-   * The host's id for one of the machine's. Throws Failure 'not-supported' (not a container), 'invalid-argument' (no
+   * The host's id for one of the machine's. Throws Failure 'not-a-container', 'invalid-argument' (no
    * id), 'no-such-user-mapping' or 'no-such-group-mapping'.
    */
   mapFrom(kind: IdKind, machine: Machine, inside: number): UserId {
     checkId(kind, inside);
     if (machine.class !== 'container') {
-      throw new Failure('not-supported', 'Not supported for non-container machines.');
+      throw new Failure('not-a-container', 'Not supported for non-container machines.');
     }
     const outside = mapOut(this.#machines.mappings(machine, kind) ?? [], inside);
     if (outside === undefined) {

@@ -66,7 +66,7 @@ export const imageVarlink = varlinkInterface({
         ...interactiveField,
         newName: nullable(string, 'Its new name.'),
         readOnly: nullable(boolean, 'Whether it shall be read-only.'),
-        limit: nullable(unsigned64({ text: true }), 'The bytes that it may take.'),
+        limit: nullable(unsigned64({ text: true }), 'The bytes that it may take.', { acceptsNull: true }),
       },
       output: {},
       extra: managed('update'),

@@ -9,6 +9,7 @@ import {
   integer,
   method,
   nullable,
+  refined,
   required,
   string,
   structure,
@@ -63,12 +64,9 @@ const registeredClass = custom(machineClass, (value) => (value === 'container' |
 /** PID 1 is the host's: no machine's leader. */
 const leaderPid = integer({ minimum: 2, maximum: 0x7fffffff, text: true });
 const anyPid = integer({ minimum: 1, maximum: 0x7fffffff, text: true });
-const interfaceIndex = integer({ minimum: 1, maximum: 0x7fffffff, text: true });
-const vsockCid = custom(integer(), (value) => {
-  const cid = integer({ minimum: 0, maximum: 0xffffffff, text: true }).read(value);
-  return cid !== undefined && isRegularVsockCid(cid) ? cid : undefined;
-});
-const registeredName = custom(string, (value) => (typeof value === 'string' && isMachineName(value) ? value : undefined));
+const interfaceIndex = integer({ minimum: 1, maximum: 0x7fffffff });
+const vsockCid = refined(integer({ text: true }), isRegularVsockCid);
+const registeredName = refined(string, isMachineName);
 
 const owned = (verb: string) => ({ authorization: polkit('manage-machines', { subject: 'name', verb, owner: true }) });
 const managed = (verb: string) => ({ authorization: polkit('manage-machines', { subject: 'name', verb }) });
@@ -86,10 +84,12 @@ export const machineVarlink = varlinkInterface({
         id: nullable(machineId, 'Its machine id, 32 hexadecimal digits.'),
         service: nullable(string, 'What software registers it.'),
         class: required(registeredClass),
-        leader: nullable(leaderPid, 'The PID of its leader; if neither this nor leaderProcessId is given, the caller is it.'),
+        leader: nullable(leaderPid, 'The PID of its leader; if neither this nor leaderProcessId is given, the caller is it.', {
+          acceptsNull: true,
+        }),
         leaderProcessId: nullable(processId, 'Its leader, safe from PID reuse. Has to agree with leader if both are given.'),
-        supervisor: nullable(anyPid, 'Ignored: the supervisor is whoever calls.'),
-        supervisorProcessId: nullable(processId, 'Ignored: the supervisor is whoever calls.'),
+        supervisor: nullable(anyPid, 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
+        supervisorProcessId: nullable(processId, 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
         rootDirectory: nullable(normalizedPath, 'Where its root directory is on the host.'),
         ifIndices: nullable(arrayOf(interfaceIndex), 'The host\'s network interfaces that lead to it.'),
         vSockCid: nullable(vsockCid, 'Its AF_VSOCK CID.'),

@@ -12,8 +12,8 @@ import {
 import { anyone } from '../authorization.js';
 
 const resourceKey = structure('ResourceKey', 'What is looked up.', {
-  class: nullable(integer({ minimum: 0, maximum: 0xffff }), 'The class of records; IN (1) if absent.'),
-  type: required(integer({ minimum: 0, maximum: 0xffff }), 'The type of records: A (1), AAAA (28), ….'),
+  class: nullable(integer({ minimum: 0, maximum: 0xffff, text: true }), 'The class of records; IN (1) if absent.'),
+  type: required(integer({ minimum: 0, maximum: 0xffff, text: true }), 'The type of records: A (1), AAAA (28), ….'),
   name: required(string, 'The domain name.'),
 });
 

@@ -19,7 +19,12 @@ export const serviceVarlink = varlinkInterface({
     }),
     SetLogLevel: method({
       documentation: 'Sets how much is logged.',
-      input: { level: nullable(logLevel, 'The least important level that still is, 0 to 7: syslog(3).', { mandatory: true }) },
+      input: {
+        level: nullable(logLevel, 'The least important level that still is, 0 to 7: syslog(3); null: the usual one, 6.', {
+          acceptsNull: true,
+          mandatory: true,
+        }),
+      },
       output: {},
       extra: { authorization: rootOnly },
     }),

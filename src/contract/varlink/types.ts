@@ -8,11 +8,13 @@ import {
   custom,
   integer,
   nullable,
+  refined,
   required,
   string,
   structure,
   unsigned64,
   type Fields,
+  type Type,
 } from '../../wire/varlink/schema.js';
 import type { Authorization } from '../authorization.js';
 
@@ -20,22 +22,6 @@ import type { Authorization } from '../authorization.js';
 export interface MethodExtra {
   readonly authorization: Authorization;
 }
-
-export const processId = structure('ProcessId', 'A process. The inode of its pidfd tells it from others that had its PID before.', {
-  pid: required(integer({ minimum: 0, maximum: 0x7fffffff, text: true }), 'Its PID.'),
-  pidfdId: nullable(unsigned64({ text: true }), 'The inode of a pidfd of it.', { acceptsNull: true }),
-  bootId: nullable(string, 'The id of the boot in which that inode is valid.', { acceptsNull: true }),
-});
-
-export const timestamp = structure('Timestamp', 'A point in time on two clocks, in µs.', {
-  realtime: nullable(unsigned64(), 'CLOCK_REALTIME.'),
-  monotonic: nullable(unsigned64(), 'CLOCK_MONOTONIC.'),
-});
-
-/** A name that some machine may have; `.host` is one here. */
-export const machineName = custom(string, (value) =>
-  typeof value === 'string' && (isMachineName(value) || value === hostMachineName) ? value : undefined,
-);
 
 /** 32 hexadecimal digits, or a UUID with its hyphens, not all zero; read as 32 lower-case digits. Zero is no id: ''. */
 export const machineId = custom(string, (value) => {
@@ -45,13 +31,29 @@ export const machineId = custom(string, (value) => {
   return isNullId(plain) ? '' : plain.toLowerCase();
 });
 
-export const absolutePath = custom(string, (value) => (typeof value === 'string' && isAbsolutePath(value) ? value : undefined));
+const bootId = machineId;
+
+export const processId = structure('ProcessId', 'A process. The inode of its pidfd tells it from others that had its PID before.', {
+  pid: required(integer({ minimum: 0, maximum: 0x7fffffff, text: true }), 'Its PID.'),
+  pidfdId: nullable(unsigned64({ text: true }), 'The inode of a pidfd of it.', { acceptsNull: true }),
+  bootId: nullable(bootId, 'The id of the boot in which that inode is valid.'),
+});
+
+export const timestamp = structure('Timestamp', 'A point in time on two clocks, in µs.', {
+  realtime: nullable(integer(), 'CLOCK_REALTIME.'),
+  monotonic: nullable(integer(), 'CLOCK_MONOTONIC.'),
+});
+
+/** A name that some machine may have; `.host` is one here. */
+const isKnowable = (name: string): boolean => isMachineName(name) || name === hostMachineName;
+
+export const absolutePath = refined(string, isAbsolutePath);
 
 /** An absolute path without '.' and '..' in it. */
-export const normalizedPath = custom(string, (value) => {
-  if (typeof value !== 'string' || !isAbsolutePath(value)) return undefined;
-  return value.split('/').some((part) => part === '.' || part === '..') ? undefined : value;
-});
+export const normalizedPath = refined(
+  string,
+  (path) => isAbsolutePath(path) && !path.split('/').some((part) => part === '.' || part === '..'),
+);
 
 function isAbsolutePath(text: string): boolean {
   return text.startsWith('/') && new TextEncoder().encode(text).length < 4096;
@@ -63,10 +65,7 @@ export const signalNumber = custom(integer(), (value) => {
   return byName ?? integer({ minimum: 1, maximum: 64, text: true }).read(value);
 });
 
-export const userId = custom(integer(), (value) => {
-  const id = integer({ minimum: 0, maximum: 0xffffffff, text: true }).read(value);
-  return id !== undefined && isUserId(id) ? id : undefined;
-});
+export const userId = refined(integer({ minimum: 0, maximum: 0xffffffff }), isUserId);
 
 export const interactiveField = {
   allowInteractiveAuthentication: nullable(boolean, 'Whether a user may be asked for a password; false if absent.'),
@@ -74,8 +73,8 @@ export const interactiveField = {
 
 /** How a caller says which machine it means. */
 export const referenceFields = {
-  name: nullable(machineName, 'The name of a machine.'),
-  pid: nullable(processId, "A process of a machine; PID 0 is the caller's own."),
+  name: nullable(string, 'The name of a machine.', { check: isKnowable }),
+  pid: nullable(processId, "A process of a machine; PID 0 is the caller's own.", { acceptsNull: true }),
   ...interactiveField,
 } as const satisfies Fields;
 
@@ -83,12 +82,16 @@ export const referenceFields = {
  * A name that a user or group may have, in the relaxed sense: not only digits, no colon, slash, control character or
  * blank at the ends. Source: https://systemd.io/USER_NAMES, "Relaxed Mode".
  */
-export const userName = custom(string, (value) => (typeof value === 'string' && isUserName(value) ? value : undefined));
+export const userName = refined(string, isUserName);
 
 function isUserName(name: string): boolean {
   if (name === '' || name === '.' || name === '..' || name.length > 256) return false;
   if (/^[0-9]+$/.test(name) || /^-[0-9]+$/.test(name)) return false;
   if (name.trim() !== name) return false;
-  // eslint-disable-next-line no-control-regex -- control characters are just what must not be in a name
   return !/[\u0000-\u001f\u007f:/]/.test(name);
+}
+
+/** Described, because other services have it, but refused whatever its value. */
+export function refused<T>(type: Type<T>): Type<T> {
+  return custom<T>(type, () => undefined);
 }

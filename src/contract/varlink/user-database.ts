@@ -11,7 +11,7 @@ import {
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
 import { anyone } from '../authorization.js';
-import { userId, userName } from './types.js';
+import { refused, userId, userName } from './types.js';
 
 const documentation = {
   service: 'Whose users are meant: the name of this socket.',
@@ -33,11 +33,11 @@ export const userDatabaseVarlink = varlinkInterface({
       input: {
         uid: nullable(userId, 'By this number.'),
         userName: nullable(userName, 'By this name.'),
-        fuzzyNames: nullable(arrayOf(string), documentation.fuzzyNames),
-        dispositionMask: nullable(arrayOf(string), documentation.dispositionMask),
-        uidMin: nullable(integer(), 'The least number to be found.'),
-        uidMax: nullable(integer(), 'The greatest number to be found.'),
-        uuid: nullable(string, documentation.uuid),
+        fuzzyNames: nullable(refused(arrayOf(string)), documentation.fuzzyNames),
+        dispositionMask: nullable(refused(arrayOf(string)), documentation.dispositionMask),
+        uidMin: nullable(refused(integer()), 'The least number to be found.'),
+        uidMax: nullable(refused(integer()), 'The greatest number to be found.'),
+        uuid: nullable(refused(string), documentation.uuid),
         service: required(string, documentation.service),
       },
       output: { record: required(object, 'The user.'), incomplete: nullable(boolean, documentation.incomplete) },
@@ -49,11 +49,11 @@ export const userDatabaseVarlink = varlinkInterface({
       input: {
         gid: nullable(userId, 'By this number.'),
         groupName: nullable(userName, 'By this name.'),
-        fuzzyNames: nullable(arrayOf(string), documentation.fuzzyNames),
-        dispositionMask: nullable(arrayOf(string), documentation.dispositionMask),
-        gidMin: nullable(integer(), 'The least number to be found.'),
-        gidMax: nullable(integer(), 'The greatest number to be found.'),
-        uuid: nullable(string, documentation.uuid),
+        fuzzyNames: nullable(refused(arrayOf(string)), documentation.fuzzyNames),
+        dispositionMask: nullable(refused(arrayOf(string)), documentation.dispositionMask),
+        gidMin: nullable(refused(integer()), 'The least number to be found.'),
+        gidMax: nullable(refused(integer()), 'The greatest number to be found.'),
+        uuid: nullable(refused(string), documentation.uuid),
         service: required(string, documentation.service),
       },
       output: { record: required(object, 'The group.'), incomplete: nullable(boolean, documentation.incomplete) },

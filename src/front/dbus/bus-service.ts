@@ -1,0 +1,133 @@
+import type { Machine } from '../../domain/machine.js';
+import { managerInterface } from '../../contract/dbus/manager.js';
+import type { Authority, Caller } from '../../ports/authority.js';
+import type { Log } from '../../ports/log.js';
+import type { BusConnection } from '../../transport/dbus/connection.js';
+import { BusError } from '../../transport/dbus/bus-error.js';
+import { escapeLabel } from '../../wire/dbus/object-path.js';
+import type { Variant } from '../../wire/dbus/value.js';
+import { imageObjects } from './image-object.js';
+import { logControlObject } from './log-control-object.js';
+import { machineObjects } from './machine-object.js';
+import { managerObject, type ManagerServices } from './manager-object.js';
+import { ObjectServer, type ServerBus } from './object-server.js';
+import { ObjectTree } from './object-tree.js';
+import { busName, imagesPath, logControlPath, machinePath, machinesPath, managerPath } from './paths.js';
+
+export interface BusServicePorts {
+  readonly authority: Authority;
+  readonly log: Log;
+  closeDescriptor(fd: number): void;
+}
+
+/** Callers whose credentials are remembered: a unique name is never given to another connection. */
+const rememberedCallers = 4096;
+
+/** org.freedesktop.machine1 on one connection to a bus. */
+export class BusService implements Disposable {
+  readonly #connection: BusConnection;
+  readonly #observation: Disposable;
+  readonly #ports: BusServicePorts;
+  readonly #callers = new Map<string, Promise<Caller>>();
+
+  private constructor(connection: BusConnection, services: ManagerServices, ports: BusServicePorts) {
+    this.#connection = connection;
+    this.#ports = ports;
+    const bus: ServerBus = {
+      reply: (call, signature, body) => connection.reply(call, signature, body),
+      replyError: (call, name, message) => connection.replyError(call, name, message),
+      callerOf: (uniqueName) => this.#callerOf(uniqueName),
+    };
+    const server = new ObjectServer(objectTree(services, ports.log), {
+      bus,
+      authority: ports.authority,
+      log: ports.log,
+      hostId: services.processes.hostId,
+    });
+    connection.onMethodCall = (call) => server.handle(call);
+    this.#observation = services.machines.observe({
+      machineNew: (machine) => this.#emit('MachineNew', machine),
+      machineRemoved: (machine) => this.#emit('MachineRemoved', machine),
+    });
+  }
+
+  /**
+   * Serves the objects, and then takes the name, so that whoever sees the name finds them. Rejects with BusError: the
+   * bus does not let this user have it, or another process does.
+   */
+  static async publish(connection: BusConnection, services: ManagerServices, ports: BusServicePorts): Promise<BusService> {
+    const service = new BusService(connection, services, ports);
+    try {
+      const result = await connection.requestName(busName);
+      if (result === 'owned') return service;
+      throw new BusError('org.freedesktop.DBus.Error.AddressInUse', `${busName} is owned by another process`);
+    } catch (error) {
+      service[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#observation[Symbol.dispose]();
+  }
+
+  #emit(member: keyof typeof managerInterface.signals, machine: Machine): void {
+    this.#connection.emit({
+      path: managerPath,
+      interface: managerInterface.name,
+      member,
+      signature: 'so',
+      body: [machine.name, machinePath(machine.name)],
+    });
+  }
+
+  #callerOf(uniqueName: string): Promise<Caller> {
+    const known = this.#callers.get(uniqueName);
+    if (known !== undefined) return known;
+    if (this.#callers.size >= rememberedCallers) this.#callers.clear();
+    const caller = this.#askForCaller(uniqueName);
+    this.#callers.set(uniqueName, caller);
+    caller.catch(() => this.#callers.delete(uniqueName));
+    return caller;
+  }
+
+  /** A caller that has left is nobody: it may do nothing. */
+  async #askForCaller(uniqueName: string): Promise<Caller> {
+    try {
+      const { body, fds } = await this.#connection.callForDescriptors({
+        destination: 'org.freedesktop.DBus',
+        path: '/org/freedesktop/DBus',
+        interface: 'org.freedesktop.DBus',
+        member: 'GetConnectionCredentials',
+        signature: 's',
+        body: [uniqueName],
+        replySignature: 'a{sv}',
+      });
+      for (const fd of fds) this.#ports.closeDescriptor(fd);
+      const [credentials] = body;
+      return {
+        uid: numberOf(credentials.get('UnixUserID')),
+        pid: numberOf(credentials.get('ProcessID')),
+        busName: uniqueName,
+      };
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      this.#ports.log.debug(`No credentials of ${uniqueName}: ${error.message}`);
+      return { uid: undefined, pid: undefined, busName: uniqueName };
+    }
+  }
+}
+
+function objectTree(services: ManagerServices, log: Log): ObjectTree {
+  const { machines } = services;
+  const tree = new ObjectTree();
+  tree.addObject(managerPath, managerObject(services));
+  tree.addFamily(machinesPath, machineObjects(services), () => Array.from(machines.all(), ({ name }) => escapeLabel(name)));
+  tree.addFamily(imagesPath, imageObjects(), () => []);
+  tree.addObject(logControlPath, logControlObject(log));
+  return tree;
+}
+
+function numberOf(value: Variant | undefined): number | undefined {
+  return typeof value?.value === 'number' ? value.value : undefined;
+}

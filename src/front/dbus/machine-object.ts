@@ -1,0 +1,89 @@
+import type { Handlers, Readers } from '../../contract/dbus/declare.js';
+import { machineInterface } from '../../contract/dbus/machine.js';
+import type { Machine } from '../../domain/machine.js';
+import type { MachineInspector } from '../../service/inspector.js';
+import type { Machines } from '../../service/machines.js';
+import type { IncomingCall } from './incoming.js';
+import { bindInterface, type ObjectKind } from './objects.js';
+import { nameInPath } from './paths.js';
+import { unavailable } from './unavailable.js';
+
+const noBytes = new Uint8Array(0);
+
+const readers: Readers<typeof machineInterface, Machine> = {
+  Name: (machine) => machine.name,
+  Id: (machine) => (machine.id === undefined ? noBytes : Buffer.from(machine.id, 'hex')),
+  Timestamp: (machine) => machine.timestamp.realtime,
+  TimestampMonotonic: (machine) => machine.timestamp.monotonic,
+  Service: (machine) => machine.service,
+  Unit: (machine) => machine.unit,
+  Subgroup: (machine) => machine.subgroup,
+  Leader: (machine) => machine.leader.pid,
+  LeaderPIDFDId: (machine) => machine.leader.pidfdId ?? 0n,
+  Supervisor: (machine) => machine.supervisor?.pid ?? 0,
+  SupervisorPIDFDId: (machine) => machine.supervisor?.pidfdId ?? 0n,
+  Class: (machine) => machine.class,
+  RootDirectory: (machine) => machine.rootDirectory,
+  NetworkInterfaces: (machine) => [...machine.networkInterfaces],
+  VSockCID: (machine) => machine.vsockCid,
+  SSHAddress: (machine) => machine.sshAddress,
+  SSHPrivateKeyPath: (machine) => machine.sshPrivateKeyPath,
+  State: (machine) => machine.state,
+  UID: (machine) => machine.owner,
+};
+
+export interface MachineServices {
+  readonly machines: Machines;
+  readonly inspector: MachineInspector;
+}
+
+function machineHandlers({ machines, inspector }: MachineServices): Handlers<typeof machineInterface, IncomingCall, Machine> {
+  return {
+    Terminate: async (machine, _input, call) => {
+      await machines.terminate(call, { name: machine.name });
+      return {};
+    },
+    Kill: async (machine, { whom, signal }, call) => {
+      await machines.kill(call, { name: machine.name }, whom, signal);
+      return {};
+    },
+    GetAddresses: async (machine) => ({ addresses: addressRows(await inspector.addresses(machine)) }),
+    GetSSHInfo: (machine) => sshInfo(inspector, machine),
+    GetOSRelease: async (machine, _input, call) => ({ fields: await inspector.osRelease(call, machine) }),
+    GetUIDShift: (machine) => ({ shift: inspector.uidShift(machine) }),
+    OpenPTY: unavailable('OpenPTY'),
+    OpenLogin: unavailable('OpenLogin'),
+    OpenShell: unavailable('OpenShell'),
+    BindMount: unavailable('BindMount'),
+    CopyFrom: unavailable('CopyFrom'),
+    CopyTo: unavailable('CopyTo'),
+    CopyFromWithFlags: unavailable('CopyFromWithFlags'),
+    CopyToWithFlags: unavailable('CopyToWithFlags'),
+    OpenRootDirectory: unavailable('OpenRootDirectory'),
+  };
+}
+
+export function addressRows(addresses: Awaited<ReturnType<MachineInspector['addresses']>>): [number, Uint8Array][] {
+  return addresses.map(({ family, bytes }) => [family, bytes]);
+}
+
+export function sshInfo(inspector: MachineInspector, machine: Machine): { ssh_address: string; ssh_private_key_path: string } {
+  const { address, privateKeyPath } = inspector.sshInfo(machine);
+  return { ssh_address: address, ssh_private_key_path: privateKeyPath };
+}
+
+/** The objects below /org/freedesktop/machine1/machine; 'self' is the machine that the caller runs in. */
+export function machineObjects(services: MachineServices): ObjectKind<Machine> {
+  const { machines } = services;
+  return {
+    interfaces: [bindInterface(machineInterface, machineHandlers(services), readers)],
+    find(path, call) {
+      const name = nameInPath(path);
+      if (name === undefined) return undefined;
+      if (name === 'self' && call !== undefined) {
+        return machines.byPid(0, call).catch(() => machines.find(name));
+      }
+      return machines.find(name);
+    },
+  };
+}

@@ -1,0 +1,232 @@
+import type { Handlers, Readers } from '../../contract/dbus/declare.js';
+import { managerInterface } from '../../contract/dbus/manager.js';
+import {
+  checkMachineClass,
+  checkMachineId,
+  checkMachineName,
+  checkNetworkInterfaces,
+  checkRootDirectory,
+} from '../../domain/registration.js';
+import type { MachineClass } from '../../domain/machine.js';
+import { noVsockCid } from '../../domain/machine.js';
+import type { Pool } from '../../ports/pool.js';
+import type { Processes } from '../../ports/processes.js';
+import type { RegisterRequest } from '../../service/machines.js';
+import type { IdKind, Users } from '../../service/users.js';
+import type { Variant } from '../../wire/dbus/value.js';
+import { openLeader, readExtendedProperties } from './extended-registration.js';
+import type { IncomingCall } from './incoming.js';
+import { addressRows, sshInfo, type MachineServices } from './machine-object.js';
+import { bindInterface, type ObjectKind } from './objects.js';
+import { machinePath } from './paths.js';
+import { unavailable } from './unavailable.js';
+
+export interface ManagerServices extends MachineServices {
+  readonly users: Users;
+  readonly pool: Pool;
+  readonly processes: Processes;
+}
+
+const unlimited = 0xffff_ffff_ffff_ffffn;
+
+/** The arguments that the plain ways to register have in common. */
+interface PlainArguments {
+  readonly name: string;
+  readonly id: Uint8Array;
+  readonly service: string;
+  readonly class: string;
+  readonly leader: number;
+  readonly root_directory: string;
+}
+
+type ScopeProperties = readonly (readonly [string, Variant])[];
+
+export function managerObject(services: ManagerServices): ObjectKind<ManagerServices> {
+  const readers: Readers<typeof managerInterface, ManagerServices> = {
+    PoolPath: ({ pool }) => pool.path,
+    PoolUsage: ({ pool }) => pool.usage() ?? unlimited,
+    PoolLimit: ({ pool }) => pool.limit() ?? unlimited,
+  };
+  const interfaces = [bindInterface(managerInterface, managerHandlers(services), readers)];
+  return { interfaces, find: () => services };
+}
+
+function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
+  return { ...lookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later };
+}
+
+function lookups({ machines }: ManagerServices) {
+  return {
+    GetMachine: (_: ManagerServices, { name }: { name: string }) => ({ machine: machinePath(machines.byName(name).name) }),
+    GetMachineByPID: async (_: ManagerServices, { pid }: { pid: number }, call: IncomingCall) => ({
+      machine: machinePath((await machines.byPid(pid, call)).name),
+    }),
+    ListMachines: () => {
+      const rows: [string, string, string, string][] = [];
+      for (const machine of machines.all()) rows.push([machine.name, machine.class, machine.service, machinePath(machine.name)]);
+      return { machines: rows };
+    },
+  };
+}
+
+function registrations(services: ManagerServices) {
+  const { machines } = services;
+  const register = async (call: IncomingCall, request: RegisterRequest) => ({
+    path: machinePath((await machines.register(call, request)).name),
+  });
+  const plain = (input: PlainArguments, interfaces: readonly number[], scope: ScopeProperties | undefined) =>
+    plainRequest(services, input, interfaces, scope);
+  return {
+    CreateMachine: (_: ManagerServices, input: PlainArguments & { scope_properties: ScopeProperties }, call: IncomingCall) =>
+      register(call, plain(input, [], input.scope_properties)),
+    CreateMachineWithNetwork: (
+      _: ManagerServices,
+      input: PlainArguments & { ifindices: readonly number[]; scope_properties: ScopeProperties },
+      call: IncomingCall,
+    ) => register(call, plain(input, input.ifindices, input.scope_properties)),
+    RegisterMachine: (_: ManagerServices, input: PlainArguments, call: IncomingCall) =>
+      register(call, plain(input, [], undefined)),
+    RegisterMachineWithNetwork: (
+      _: ManagerServices,
+      input: PlainArguments & { ifindices: readonly number[] },
+      call: IncomingCall,
+    ) => register(call, plain(input, input.ifindices, undefined)),
+    CreateMachineEx: (
+      _: ManagerServices,
+      input: { name: string; properties: ScopeProperties; scope_properties: ScopeProperties },
+      call: IncomingCall,
+    ) => register(call, extendedRequest(services, input.name, input.properties, input.scope_properties)),
+    RegisterMachineEx: (_: ManagerServices, input: { name: string; properties: ScopeProperties }, call: IncomingCall) =>
+      register(call, extendedRequest(services, input.name, input.properties, undefined)),
+  };
+}
+
+function plainRequest(
+  { machines, processes }: ManagerServices,
+  input: PlainArguments,
+  interfaces: readonly number[],
+  scope: ScopeProperties | undefined,
+): RegisterRequest {
+  const registration = {
+    name: checkMachineName(input.name),
+    id: checkMachineId(input.id),
+    class: classOrNone(input.class),
+    service: input.service,
+    rootDirectory: checkRootDirectory(input.root_directory),
+    networkInterfaces: checkNetworkInterfaces(interfaces),
+    vsockCid: noVsockCid,
+    sshAddress: '',
+    sshPrivateKeyPath: '',
+    controlAddress: '',
+  };
+  machines.refuseName(registration.name);
+  return { registration, leader: openLeader(processes, input.leader), scope: scopeOf(scope) };
+}
+
+function extendedRequest(
+  { machines, processes }: ManagerServices,
+  name: string,
+  properties: ScopeProperties,
+  scope: ScopeProperties | undefined,
+): RegisterRequest {
+  checkMachineName(name);
+  const { registration, leader } = readExtendedProperties(name, properties, processes);
+  try {
+    machines.refuseName(name);
+  } catch (error) {
+    leader?.[Symbol.dispose]();
+    throw error;
+  }
+  return { registration, leader, scope: scopeOf(scope) };
+}
+
+function scopeOf(properties: ScopeProperties | undefined): RegisterRequest['scope'] {
+  if (properties === undefined) return undefined;
+  return { properties: properties.map(([name, value]) => ({ name, signature: value.signature, value: value.value })) };
+}
+
+/** '' is only refused after the caller was authorized. */
+function classOrNone(text: string): MachineClass | undefined {
+  return text === '' ? undefined : checkMachineClass(text);
+}
+
+function controls({ machines }: ManagerServices) {
+  return {
+    UnregisterMachine: async (_: ManagerServices, { name }: { name: string }, call: IncomingCall) => {
+      await machines.unregister(call, { name });
+      return {};
+    },
+    TerminateMachine: async (_: ManagerServices, { id }: { id: string }, call: IncomingCall) => {
+      await machines.terminate(call, { name: id });
+      return {};
+    },
+    KillMachine: async (
+      _: ManagerServices,
+      { name, whom, signal }: { name: string; whom: string; signal: number },
+      call: IncomingCall,
+    ) => {
+      await machines.kill(call, { name }, whom, signal);
+      return {};
+    },
+  };
+}
+
+function inspections({ machines, inspector, users }: ManagerServices) {
+  const mapFrom = (kind: IdKind, name: string, inside: number) => users.mapFrom(kind, machines.byName(name), inside);
+  const mapTo = (kind: IdKind, outside: number) => {
+    const { machine, inside } = users.mapTo(kind, outside);
+    return { machine_name: machine.name, machine_path: machinePath(machine.name), inside };
+  };
+  return {
+    GetMachineAddresses: async (_: ManagerServices, { name }: { name: string }) => ({
+      addresses: addressRows(await inspector.addresses(machines.byName(name))),
+    }),
+    GetMachineSSHInfo: (_: ManagerServices, { name }: { name: string }) => sshInfo(inspector, machines.byName(name)),
+    GetMachineOSRelease: async (_: ManagerServices, { name }: { name: string }, call: IncomingCall) => ({
+      fields: await inspector.osRelease(call, machines.byName(name)),
+    }),
+    GetMachineUIDShift: (_: ManagerServices, { name }: { name: string }) => ({
+      shift: inspector.uidShift(machines.byName(name)),
+    }),
+    MapFromMachineUser: (_: ManagerServices, { name, uid_inner }: { name: string; uid_inner: number }) => ({
+      uid_outer: mapFrom('user', name, uid_inner),
+    }),
+    MapFromMachineGroup: (_: ManagerServices, { name, gid_inner }: { name: string; gid_inner: number }) => ({
+      gid_outer: mapFrom('group', name, gid_inner),
+    }),
+    MapToMachineUser: (_: ManagerServices, { uid_outer }: { uid_outer: number }) => {
+      const { inside, ...machine } = mapTo('user', uid_outer);
+      return { ...machine, uid_inner: inside };
+    },
+    MapToMachineGroup: (_: ManagerServices, { gid_outer }: { gid_outer: number }) => {
+      const { inside, ...machine } = mapTo('group', gid_outer);
+      return { ...machine, gid_inner: inside };
+    },
+  };
+}
+
+const later = {
+  GetImage: unavailable('GetImage'),
+  ListImages: unavailable('ListImages'),
+  OpenMachinePTY: unavailable('OpenMachinePTY'),
+  OpenMachineLogin: unavailable('OpenMachineLogin'),
+  OpenMachineShell: unavailable('OpenMachineShell'),
+  BindMountMachine: unavailable('BindMountMachine'),
+  CopyFromMachine: unavailable('CopyFromMachine'),
+  CopyToMachine: unavailable('CopyToMachine'),
+  CopyFromMachineWithFlags: unavailable('CopyFromMachineWithFlags'),
+  CopyToMachineWithFlags: unavailable('CopyToMachineWithFlags'),
+  OpenMachineRootDirectory: unavailable('OpenMachineRootDirectory'),
+  RemoveImage: unavailable('RemoveImage'),
+  RenameImage: unavailable('RenameImage'),
+  CloneImage: unavailable('CloneImage'),
+  MarkImageReadOnly: unavailable('MarkImageReadOnly'),
+  GetImageHostname: unavailable('GetImageHostname'),
+  GetImageMachineID: unavailable('GetImageMachineID'),
+  GetImageMachineInfo: unavailable('GetImageMachineInfo'),
+  GetImageOSRelease: unavailable('GetImageOSRelease'),
+  SetPoolLimit: unavailable('SetPoolLimit'),
+  SetImageLimit: unavailable('SetImageLimit'),
+  CleanPool: unavailable('CleanPool'),
+};
+

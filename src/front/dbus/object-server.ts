@@ -1,0 +1,261 @@
+import { anyone, type Authorization } from '../../contract/authorization.js';
+import { isFailure } from '../../domain/failure.js';
+import { authorize } from '../../service/call.js';
+import type { Authority, Caller } from '../../ports/authority.js';
+import type { Log } from '../../ports/log.js';
+import { WireError } from '../../wire/dbus/errors.js';
+import type { ReceivedCall } from '../../wire/dbus/received.js';
+import type { Variant } from '../../wire/dbus/value.js';
+import { CallError, errorReply } from './errors.js';
+import type { IncomingCall } from './incoming.js';
+import { describeNode } from './introspection.js';
+import type { BoundInterface, BoundMethod, BoundProperty, ObjectKind } from './objects.js';
+import type { ObjectTree } from './object-tree.js';
+
+/** What the server needs of the bus it is on. */
+export interface ServerBus {
+  reply(call: ReceivedCall, signature: string, body: readonly unknown[]): void;
+  replyError(call: ReceivedCall, name: string, message: string): void;
+  /** Who has this unique name; one round trip to the bus daemon. */
+  callerOf(uniqueName: string): Promise<Caller>;
+}
+
+export interface ObjectServerPorts {
+  readonly bus: ServerBus;
+  readonly authority: Authority;
+  readonly log: Log;
+  /** For Peer.GetMachineId: 32 hexadecimal digits. */
+  readonly hostId: string | undefined;
+}
+
+interface Reply {
+  readonly signature: string;
+  readonly body: readonly unknown[];
+}
+
+/** Bytes. No method here has more to be told, and values can take many times the memory of their bytes. */
+const bodyLimit = 4 << 20;
+
+const noReply: Reply = { signature: '', body: [] };
+
+/**
+ * Answers the method calls that come in: finds the object and the method, checks the arguments against the declaration,
+ * and hands them to the handler by name. The standard interfaces are answered here. Errors read as sd-bus words them,
+ * because programs match on that.
+ */
+export class ObjectServer {
+  readonly #tree: ObjectTree;
+  readonly #ports: ObjectServerPorts;
+
+  constructor(tree: ObjectTree, ports: ObjectServerPorts) {
+    this.#tree = tree;
+    this.#ports = ports;
+  }
+
+  handle(message: ReceivedCall): void {
+    let answer: Reply | Promise<Reply>;
+    try {
+      answer = this.#answer(message);
+    } catch (error) {
+      this.#fail(message, error);
+      return;
+    }
+    if (!(answer instanceof Promise)) {
+      this.#ports.bus.reply(message, answer.signature, answer.body);
+      return;
+    }
+    answer.then(
+      (reply) => this.#ports.bus.reply(message, reply.signature, reply.body),
+      (error: unknown) => this.#fail(message, error),
+    );
+  }
+
+  #fail(message: ReceivedCall, error: unknown): void {
+    if (error instanceof CallError) {
+      this.#ports.bus.replyError(message, error.errorName, error.message);
+      return;
+    }
+    if (isFailure(error)) {
+      const { name, message: text } = errorReply(error);
+      this.#ports.bus.replyError(message, name, text);
+      return;
+    }
+    // A bug: the caller learns that it failed, the log learns why, and everybody else is served on.
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#ports.log.error(`${message.interface ?? ''}.${message.member} failed unexpectedly: ${stack}`);
+    this.#ports.bus.replyError(message, 'org.freedesktop.DBus.Error.Failed', 'Internal error, see the log');
+  }
+
+  #answer(message: ReceivedCall): Reply | Promise<Reply> {
+    if (message.interface === 'org.freedesktop.DBus.Peer') return this.#answerPeer(message);
+    const call = this.#callOf(message, anyone);
+    const node = this.#tree.node(message.path);
+    if (node === undefined) throw unknownObject(message.path);
+    if (message.interface === 'org.freedesktop.DBus.Introspectable' && message.member === 'Introspect') {
+      return this.#introspect(message, call);
+    }
+    const target = node.kind === undefined ? undefined : node.kind.find(message.path, call);
+    if (target instanceof Promise) return target.then((found) => this.#answerObject(message, node.kind, found));
+    return this.#answerObject(message, node.kind, target);
+  }
+
+  #answerObject(message: ReceivedCall, kind: ObjectKind | undefined, target: unknown): Reply | Promise<Reply> {
+    if (kind === undefined || target === undefined) throw unknownObject(message.path);
+    if (message.interface === 'org.freedesktop.DBus.Properties') return this.#answerProperties(message, kind, target);
+    const method = findMethod(kind, message);
+    if (method === undefined) throw unknownMethod(message);
+    if (message.signature !== method.inSignature) {
+      const name = `${message.interface ?? ''}.${message.member}`;
+      throw new CallError(
+        'InvalidArgs',
+        `Invalid arguments '${message.signature}' to call ${name}(), expecting '${method.inSignature}'.`,
+      );
+    }
+    const values = bodyOf(message);
+    const input: Record<string, unknown> = {};
+    for (let index = 0; index < method.inNames.length; index++) input[method.inNames[index] as string] = values[index];
+    const output = method.handler(target, input as never, this.#callOf(message, method.declaration.authorization));
+    if (output instanceof Promise) return output.then((values: unknown) => replyOf(method, values));
+    return replyOf(method, output);
+  }
+
+  #answerPeer(message: ReceivedCall): Reply {
+    if (message.member === 'Ping') return noReply;
+    if (message.member === 'GetMachineId') {
+      if (this.#ports.hostId === undefined) throw new CallError('FileNotFound', 'This host has no machine id');
+      return { signature: 's', body: [this.#ports.hostId] };
+    }
+    throw new CallError('UnknownMethod', `Unknown method '${message.member}' on interface '${message.interface ?? ''}'.`);
+  }
+
+  async #introspect(message: ReceivedCall, call: IncomingCall): Promise<Reply> {
+    if (message.signature !== '') throw new CallError('InvalidArgs', 'Expected no parameters');
+    const node = this.#tree.node(message.path);
+    const kind = node?.kind;
+    const exists = kind !== undefined && (await kind.find(message.path, call)) !== undefined;
+    if (node === undefined || (!exists && node.children().length === 0)) throw unknownObject(message.path);
+    return { signature: 's', body: [describeNode(exists ? kind.interfaces : [], node.children())] };
+  }
+
+  #answerProperties(message: ReceivedCall, kind: ObjectKind, target: unknown): Reply | Promise<Reply> {
+    switch (message.member) {
+      case 'Get':
+        return getProperty(kind, target, message);
+      case 'GetAll':
+        return getAllProperties(kind, target, message);
+      case 'Set':
+        return this.#setProperty(kind, message);
+      default:
+        throw unknownMethod(message);
+    }
+  }
+
+  async #setProperty(kind: ObjectKind, message: ReceivedCall): Promise<Reply> {
+    if (message.signature !== 'ssv') throw new CallError('InvalidArgs', 'Expected interface and member parameters');
+    const [interfaceName, name, value] = bodyOf(message) as [string, string, Variant];
+    const property = interfaceOf(kind, interfaceName)?.properties.get(name);
+    if (property === undefined) throw unknownProperty(interfaceName, name);
+    if (property.write === undefined || property.authorization === undefined) {
+      throw new CallError('PropertyReadOnly', `Property '${name}' is not writable.`);
+    }
+    const { type } = property.declaration;
+    if (value.signature !== type) {
+      throw new CallError(
+        'InvalidArgs',
+        `Incorrect parameters for property '${name}', expected '${type}', got '${value.signature}'.`,
+      );
+    }
+    const call = this.#callOf(message, property.authorization);
+    await authorize(this.#ports.authority, call, {});
+    await property.write(value.value, call);
+    return noReply;
+  }
+
+  #callOf(message: ReceivedCall, authorization: Authorization): IncomingCall {
+    const { bus } = this.#ports;
+    let caller: Promise<Caller> | undefined;
+    return {
+      message,
+      authorization,
+      interactive: message.allowInteractive,
+      caller: () => (caller ??= bus.callerOf(message.sender ?? '')),
+    };
+  }
+}
+
+/** A bus passes bodies on unchecked. */
+function bodyOf(message: ReceivedCall): readonly unknown[] {
+  if (message.bodyLength > bodyLimit) throw new CallError('LimitsExceeded', 'The arguments are too long');
+  try {
+    return message.body();
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error;
+    throw new CallError('InconsistentMessage', `The arguments cannot be read: ${error.message}`);
+  }
+}
+
+function getProperty(kind: ObjectKind, target: unknown, message: ReceivedCall): Reply {
+  if (message.signature !== 'ss') throw new CallError('InvalidArgs', 'Expected interface and member parameters');
+  const [interfaceName, name] = bodyOf(message) as [string, string];
+  const property = interfaceOf(kind, interfaceName)?.properties.get(name);
+  if (property === undefined) throw unknownProperty(interfaceName, name);
+  return { signature: 'v', body: [valueOf(property, target)] };
+}
+
+function valueOf(property: BoundProperty<unknown>, target: unknown): Variant {
+  return { signature: property.declaration.type, value: property.read(target) };
+}
+
+/** An empty interface name means all interfaces of the object. */
+function getAllProperties(kind: ObjectKind, target: unknown, message: ReceivedCall): Reply {
+  if (message.signature !== 's') throw new CallError('InvalidArgs', 'Expected interface parameter');
+  const [interfaceName] = bodyOf(message) as [string];
+  const wanted = interfaceName === '' ? kind.interfaces : kind.interfaces.filter((one) => one.declaration.name === interfaceName);
+  if (wanted.length === 0 && interfaceName !== '' && !isStandard(interfaceName)) {
+    throw new CallError('UnknownInterface', `Unknown interface '${interfaceName}'.`);
+  }
+  const all = new Map<string, Variant>();
+  for (const one of wanted) {
+    for (const [name, property] of one.properties) {
+      all.set(name, valueOf(property, target));
+    }
+  }
+  return { signature: 'a{sv}', body: [all] };
+}
+
+function isStandard(name: string): boolean {
+  return name.startsWith('org.freedesktop.DBus.') && /\.(Peer|Introspectable|Properties)$/.test(name);
+}
+
+function interfaceOf(kind: ObjectKind, name: string): BoundInterface<unknown> | undefined {
+  return kind.interfaces.find((one) => one.declaration.name === name);
+}
+
+/** A call without an interface goes to the first method of that name. Source: D-Bus Specification, "Message Types". */
+function findMethod(kind: ObjectKind, message: ReceivedCall): BoundMethod<unknown> | undefined {
+  for (const one of kind.interfaces) {
+    if (message.interface !== undefined && message.interface !== one.declaration.name) continue;
+    const method = one.methods.get(message.member);
+    if (method !== undefined) return method;
+  }
+  return undefined;
+}
+
+function replyOf(method: BoundMethod<unknown>, output: unknown): Reply {
+  if (method.outNames.length === 0) return noReply;
+  const values = output as Readonly<Record<string, unknown>>;
+  return { signature: method.outSignature, body: method.outNames.map((name) => values[name]) };
+}
+
+function unknownObject(path: string): CallError {
+  return new CallError('UnknownObject', `Unknown object '${path}'.`);
+}
+
+function unknownMethod(message: ReceivedCall): CallError {
+  return new CallError('UnknownMethod', `Unknown method ${message.member} or interface ${message.interface ?? '(null)'}.`);
+}
+
+function unknownProperty(interfaceName: string, name: string): CallError {
+  return new CallError('UnknownProperty', `Unknown interface ${interfaceName} or property ${name}.`);
+}
+

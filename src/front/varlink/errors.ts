@@ -1,0 +1,42 @@
+import type { Failure} from '../../domain/failure.js';
+import { type FailureKind } from '../../domain/failure.js';
+
+export interface VarlinkError {
+  readonly error: string;
+  readonly parameters: object;
+}
+
+const machine = 'io.systemd.Machine.';
+
+const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>, string>> = {
+  'no-such-machine': `${machine}NoSuchMachine`,
+  'no-machine-for-pid': `${machine}NoSuchMachine`,
+  'machine-exists': `${machine}MachineExists`,
+  'no-such-image': 'io.systemd.MachineImage.NoSuchImage',
+  'no-such-user-mapping': `${machine}NoSuchUser`,
+  'no-such-group-mapping': `${machine}NoSuchGroup`,
+  'user-in-host-range': `${machine}UserInHostRange`,
+  'group-in-host-range': `${machine}GroupInHostRange`,
+  'no-private-networking': `${machine}NoPrivateNetworking`,
+  'no-os-release': `${machine}NoOSReleaseInformation`,
+  'no-uid-shift': `${machine}NoUIDShift`,
+  'no-ipc': `${machine}NoIPC`,
+  'not-available': `${machine}NotAvailable`,
+  'not-supported': `${machine}NotSupported`,
+  'not-a-container': `${machine}NotSupported`,
+  'access-denied': 'org.varlink.service.PermissionDenied',
+  'interactive-authentication-required': 'io.systemd.InteractiveAuthenticationRequired',
+  'too-many-operations': 'io.systemd.MachineImage.TooManyOperations',
+};
+
+/** What a caller on a Varlink socket is told of a failure. `errnoNumber` gives the number of a name as 'EINVAL'. */
+export function varlinkError(failure: Failure, errnoNumber: (name: string) => number): VarlinkError {
+  if (failure.kind === 'invalid-argument') return invalidParameter(failure.parameter ?? '');
+  if (failure.kind !== 'system') return { error: names[failure.kind], parameters: {} };
+  const errnoName = failure.errno ?? 'EIO';
+  return { error: 'io.systemd.System', parameters: { origin: 'linux', errno: errnoNumber(errnoName), errnoName } };
+}
+
+export function invalidParameter(parameter: string): VarlinkError {
+  return { error: 'org.varlink.service.InvalidParameter', parameters: { parameter } };
+}

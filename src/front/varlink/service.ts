@@ -1,0 +1,194 @@
+import type { Authorization } from '../../contract/authorization.js';
+import type { MethodExtra } from '../../contract/varlink/types.js';
+import { varlinkServiceVarlink } from '../../contract/varlink/service.js';
+import { isFailure } from '../../domain/failure.js';
+import type { Caller } from '../../ports/authority.js';
+import type { Log } from '../../ports/log.js';
+import type { Call } from '../../service/call.js';
+import type { Outcome, Peer } from '../../transport/varlink/server-connection.js';
+import type { MethodCall } from '../../wire/varlink/call.js';
+import { describe, printDescription } from '../../wire/varlink/idl.js';
+import type { Input, Interface, Method, Output } from '../../wire/varlink/schema.js';
+import { methodNotFound, readInput } from '../../wire/varlink/validate.js';
+import { varlinkError, type VarlinkError } from './errors.js';
+
+/** A call on its way to a handler. */
+export interface VarlinkCall extends Call {
+  /** The caller accepts several replies. */
+  readonly more: boolean;
+  /** The same caller, authorized as another declaration says. */
+  withAuthorization(authorization: Authorization): VarlinkCall;
+}
+
+/** Several replies to one call: all that there are, or whatever comes as long as the caller listens. */
+export class Replies<T extends object> {
+  readonly kind: 'replies' | 'stream';
+  readonly items: Iterable<T> | AsyncIterable<T>;
+
+  private constructor(kind: 'replies' | 'stream', items: Iterable<T> | AsyncIterable<T>) {
+    this.kind = kind;
+    this.items = items;
+  }
+
+  /** At least one. */
+  static all<T extends object>(items: Iterable<T> | AsyncIterable<T>): Replies<T> {
+    return new Replies('replies', items);
+  }
+
+  static stream<T extends object>(items: AsyncIterable<T>): Replies<T> {
+    return new Replies('stream', items);
+  }
+}
+
+/** An error of the interface's own that no Failure stands for. */
+export class MethodError extends Error {
+  override readonly name = 'MethodError';
+  readonly error: string;
+  readonly parameters: object;
+
+  constructor(error: string, parameters: object = {}) {
+    super(error);
+    this.error = error;
+    this.parameters = parameters;
+  }
+}
+
+type Result<M extends Method> = Output<M> | Replies<Output<M>>;
+
+/** One handler per declared method. undefined: the method is described, but there is none, as with the original. */
+export type VarlinkHandlers<D extends Interface> = {
+  readonly [K in keyof D['methods']]:
+    | ((input: Input<D['methods'][K]>, call: VarlinkCall) => Result<D['methods'][K]> | Promise<Result<D['methods'][K]>>)
+    | undefined;
+};
+
+export interface BoundVarlinkInterface {
+  readonly declaration: Interface;
+  readonly handlers: Readonly<Record<string, ((input: never, call: VarlinkCall) => unknown) | undefined>>;
+}
+
+export function bindVarlink<D extends Interface>(declaration: D, handlers: VarlinkHandlers<D>): BoundVarlinkInterface {
+  return { declaration, handlers };
+}
+
+export interface ServiceInformation {
+  readonly vendor: string;
+  readonly product: string;
+  readonly version: string;
+  readonly url: string;
+}
+
+export interface VarlinkServicePorts {
+  readonly log: Log;
+  errnoNumber(name: string): number;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly method: Method;
+  readonly handler: (input: never, call: VarlinkCall) => unknown;
+}
+
+/** The interfaces of one socket: finds the method that is called, checks the input, hands it over, and translates back. */
+export class VarlinkService {
+  readonly #entries = new Map<string, Entry>();
+  readonly #ports: VarlinkServicePorts;
+
+  constructor(information: ServiceInformation, interfaces: readonly BoundVarlinkInterface[], ports: VarlinkServicePorts) {
+    this.#ports = ports;
+    const declarations = [...interfaces.map(({ declaration }) => declaration), varlinkServiceVarlink];
+    const all = [...interfaces, bindVarlink(varlinkServiceVarlink, serviceHandlers(information, declarations))];
+    for (const { declaration, handlers } of all) {
+      for (const [name, method] of Object.entries(declaration.methods)) {
+        const handler = handlers[name];
+        if (handler === undefined) continue;
+        this.#entries.set(`${declaration.name}.${name}`, { name, method, handler });
+      }
+    }
+  }
+
+  dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome> {
+    const entry = this.#entries.get(call.method);
+    if (entry === undefined) return errorOutcome(methodNotFound(call.method));
+    const read = readInput(entry.method, call);
+    if (!read.ok) return errorOutcome(read);
+    const { authorization } = entry.method.extra as MethodExtra;
+    let result: unknown;
+    try {
+      result = entry.handler(read.input as never, new PeerCall(call, peer, authorization));
+    } catch (error) {
+      return this.#failure(call, error);
+    }
+    if (!(result instanceof Promise)) return outcomeOf(result);
+    return result.then(outcomeOf, (error: unknown) => this.#failure(call, error));
+  }
+
+  /** A bug in a handler that showed only while its replies were made. */
+  failed(call: MethodCall, error: unknown): void {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#ports.log.error(`${call.method} failed unexpectedly: ${stack}`);
+  }
+
+  #failure(call: MethodCall, error: unknown): Outcome {
+    if (error instanceof MethodError) return errorOutcome(error);
+    if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name)));
+    this.failed(call, error);
+    return errorOutcome({
+      error: 'io.systemd.System',
+      parameters: { origin: 'linux', errno: this.#ports.errnoNumber('EIO'), errnoName: 'EIO' },
+    });
+  }
+}
+
+class PeerCall implements VarlinkCall {
+  readonly authorization: Authorization;
+  readonly more: boolean;
+  readonly interactive: boolean;
+  readonly #call: MethodCall;
+  readonly #peer: Peer;
+
+  constructor(call: MethodCall, peer: Peer, authorization: Authorization) {
+    this.#call = call;
+    this.#peer = peer;
+    this.authorization = authorization;
+    this.more = call.more;
+    this.interactive = call.parameters['allowInteractiveAuthentication'] === true;
+  }
+
+  withAuthorization(authorization: Authorization): VarlinkCall {
+    return new PeerCall(this.#call, this.#peer, authorization);
+  }
+
+  async caller(): Promise<Caller> {
+    const { uid, pid, pidfd } = this.#peer.credentials;
+    return { uid, pid, busName: undefined, pidfd };
+  }
+}
+
+function outcomeOf(result: unknown): Outcome {
+  if (result instanceof Replies) {
+    return { kind: result.kind, parameters: result.items } as Outcome;
+  }
+  return { kind: 'reply', parameters: result as object };
+}
+
+function errorOutcome({ error, parameters }: VarlinkError): Outcome {
+  return { kind: 'error', error, parameters };
+}
+
+function serviceHandlers(
+  information: ServiceInformation,
+  declarations: readonly Interface[],
+): VarlinkHandlers<typeof varlinkServiceVarlink> {
+  const descriptions = new Map<string, string>();
+  return {
+    GetInfo: () => ({ ...information, interfaces: declarations.map(({ name }) => name).sort() }),
+    GetInterfaceDescription: ({ interface: name }) => {
+      const found = declarations.find((declaration) => declaration.name === name);
+      if (found === undefined) throw new MethodError('org.varlink.service.InterfaceNotFound', { interface: name });
+      const description = descriptions.get(name) ?? printDescription(describe(found));
+      descriptions.set(name, description);
+      return { description };
+    },
+  };
+}

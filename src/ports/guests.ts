@@ -1,0 +1,21 @@
+import type { ProcessIdentity } from '../domain/machine.js';
+
+export interface NetworkAddress {
+  /** AF_INET (2) or AF_INET6 (10). */
+  readonly family: number;
+  /** 4 or 16, in network order. */
+  readonly bytes: Uint8Array;
+  /** In the namespace that it was found in. */
+  readonly interfaceIndex: number;
+}
+
+/**
+ * Looks into what runs behind a process: its namespaces, its files. A guest may be hostile: every answer is bounded in
+ * time and size, no path of a guest leads to the host, and a process that was replaced since is not looked at.
+ */
+export interface Guests {
+  /** Addresses of the leader's network namespace, without loopback ones; undefined if that is the host's own. */
+  addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined>;
+  /** The fields of /etc/os-release or /usr/lib/os-release in the leader's root; undefined if there is neither. */
+  osRelease(leader: ProcessIdentity): Promise<ReadonlyMap<string, string> | undefined>;
+}

@@ -1,0 +1,270 @@
+import type { ByteStream, PeerCredentials } from '../../ports/stream.js';
+import { errorReply, parseCall, reply, type MethodCall } from '../../wire/varlink/call.js';
+import { FrameError, FrameReader, frameText } from '../../wire/varlink/framing.js';
+
+/** What becomes of a call. */
+export type Outcome =
+  | { readonly kind: 'reply'; readonly parameters: object; readonly fds?: readonly number[] }
+  | { readonly kind: 'error'; readonly error: string; readonly parameters: object }
+  /** Several replies, the last of which ends the call; at least one. */
+  | { readonly kind: 'replies'; readonly parameters: Iterable<object> | AsyncIterable<object> }
+  /** Replies as things happen, until the caller hangs up: none of them is the last. */
+  | { readonly kind: 'stream'; readonly parameters: AsyncIterable<object> };
+
+/** One caller's connection, as the methods see it. */
+export interface Peer {
+  readonly credentials: PeerCredentials;
+}
+
+export interface ServerConnectionOptions {
+  readonly stream: ByteStream;
+  dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome>;
+  /** Closes a descriptor that a client sent although no method takes any. */
+  closeDescriptor(fd: number): void;
+  /** The connection is over, for whatever reason. */
+  closed(): void;
+  /** A bug in a method. */
+  failed(call: MethodCall, error: unknown): void;
+}
+
+/** Replies wait in memory only up to this; then whoever makes them waits for the client to read. */
+const highWaterMark = 1 << 20;
+/** Calls that a client may send ahead of their replies before it is made to wait. */
+const pipelineLimit = 1024;
+/** Replies are gathered up to this many characters before they are handed to the kernel. */
+const batchLength = 1 << 16;
+
+const nothing: readonly number[] = [];
+
+/**
+ * The server's end of a Varlink connection: calls are carried out one after the other, in the order in which they came,
+ * as the protocol demands. A message that is none ends the connection without an answer, as with systemd's servers.
+ */
+export class ServerConnection {
+  readonly #options: ServerConnectionOptions;
+  readonly #stream: ByteStream;
+  readonly #reader = new FrameReader();
+  readonly #calls: MethodCall[] = [];
+  readonly #peer: Peer;
+  #busy = false;
+  #paused = false;
+  #ended = false;
+  #over = false;
+  #batch = '';
+  #waiting = 0;
+  #drained: (() => void) | undefined;
+  #current: AsyncIterator<object> | undefined;
+
+  constructor(options: ServerConnectionOptions) {
+    this.#options = options;
+    this.#stream = options.stream;
+    this.#peer = { credentials: options.stream.peer };
+  }
+
+  start(): void {
+    this.#stream.start({
+      data: (bytes, fds) => this.#receive(bytes, fds),
+      end: () => this.#inputEnded(),
+      closed: () => this.#finish(),
+      drained: () => this.#resumeReplies(),
+    });
+  }
+
+  /** Ends it from this side, whatever is under way. */
+  close(): void {
+    if (this.#over) return;
+    this.#stream.close();
+    this.#finish();
+  }
+
+  #receive(bytes: Uint8Array, fds: readonly number[]): void {
+    for (const fd of fds) this.#options.closeDescriptor(fd);
+    try {
+      this.#reader.push(bytes, nothing);
+      for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
+        const call = parseCall(frame.text);
+        if (call.kind === 'protocol-error') {
+          this.#protocolViolated();
+          return;
+        }
+        this.#calls.push(call);
+      }
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      this.#protocolViolated();
+      return;
+    }
+    if (this.#calls.length > pipelineLimit && !this.#paused) {
+      this.#paused = true;
+      this.#stream.pause();
+    }
+    if (!this.#busy) this.#work();
+  }
+
+  /** What came before the bad message is still answered; nothing after it is looked at. */
+  #protocolViolated(): void {
+    this.#stream.pause();
+    this.#paused = true;
+    this.#inputEnded();
+  }
+
+  #inputEnded(): void {
+    this.#ended = true;
+    if (this.#current !== undefined) this.close(); // a stream of events has nobody left to listen
+    else if (!this.#busy) this.#work();
+  }
+
+  /** Carries out calls until there are none, or one has to be waited for. */
+  #work(): void {
+    while (!this.#over) {
+      const call = this.#calls.shift();
+      if (call === undefined) break;
+      let outcome: Outcome | Promise<Outcome>;
+      try {
+        outcome = this.#options.dispatch(call, this.#peer);
+      } catch (error) {
+        this.#options.failed(call, error);
+        outcome = internalError;
+      }
+      const pending = outcome instanceof Promise ? this.#settle(call, outcome) : this.#answer(call, outcome);
+      if (pending !== undefined) {
+        this.#busy = true;
+        this.#flush();
+        void pending.then(() => this.#goOn());
+        return;
+      }
+    }
+    this.#flush();
+    this.#idle();
+  }
+
+  #goOn(): void {
+    this.#busy = false;
+    if (!this.#over) this.#work();
+  }
+
+  #idle(): void {
+    if (this.#over) return;
+    if (this.#ended) {
+      this.#stream.end();
+      this.#finish();
+      return;
+    }
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#stream.resume();
+  }
+
+  async #settle(call: MethodCall, outcome: Promise<Outcome>): Promise<void> {
+    let settled: Outcome;
+    try {
+      settled = await outcome;
+    } catch (error) {
+      this.#options.failed(call, error);
+      settled = internalError;
+    }
+    await this.#answer(call, settled);
+  }
+
+  /** Returns a promise only if the answer cannot be given at once. Never rejects. */
+  #answer(call: MethodCall, outcome: Outcome): Promise<void> | undefined {
+    switch (outcome.kind) {
+      case 'reply':
+        if (!call.oneway) this.#send(reply(outcome.parameters), outcome.fds);
+        return this.#room();
+      case 'error':
+        if (!call.oneway) this.#send(errorReply(outcome.error, outcome.parameters));
+        return this.#room();
+      case 'replies':
+      case 'stream':
+        return this.#answerMany(call, outcome);
+    }
+  }
+
+  async #answerMany(call: MethodCall, outcome: Extract<Outcome, { kind: 'replies' | 'stream' }>): Promise<void> {
+    try {
+      if (Symbol.iterator in outcome.parameters) await this.#sendAll(outcome.parameters);
+      else await this.#sendAsTheyCome(outcome.parameters, outcome.kind === 'replies');
+    } catch (error) {
+      this.#options.failed(call, error);
+      this.#send(errorReply(internalError.error, internalError.parameters));
+    }
+  }
+
+  async #sendAll(items: Iterable<object>): Promise<void> {
+    let previous: object | undefined;
+    for (const item of items) {
+      if (previous !== undefined) this.#send(reply(previous, { continues: true }));
+      previous = item;
+      const full = this.#room();
+      if (full !== undefined) await full;
+      if (this.#over) return;
+    }
+    this.#send(reply(previous ?? {}));
+  }
+
+  async #sendAsTheyCome(items: AsyncIterable<object>, lastEnds: boolean): Promise<void> {
+    const iterator = items[Symbol.asyncIterator]();
+    if (!lastEnds) this.#current = iterator;
+    let previous: object | undefined;
+    for (let next = await iterator.next(); next.done !== true && !this.#over; next = await iterator.next()) {
+      if (lastEnds && previous !== undefined) this.#send(reply(previous, { continues: true }));
+      if (!lastEnds) this.#send(reply(next.value, { continues: true }));
+      previous = next.value;
+      this.#flush();
+      await this.#room();
+    }
+    this.#current = undefined;
+    if (lastEnds) this.#send(reply(previous ?? {}));
+  }
+
+  #send(message: Parameters<typeof frameText>[0], fds: readonly number[] = nothing): void {
+    if (this.#over) return;
+    if (fds.length > 0) {
+      this.#flush();
+      this.#waiting = this.#stream.write(Buffer.from(frameText(message)), fds);
+      return;
+    }
+    this.#batch += frameText(message);
+    if (this.#batch.length >= batchLength) this.#flush();
+  }
+
+  #flush(): void {
+    if (this.#batch === '' || this.#over) return;
+    const bytes = Buffer.from(this.#batch);
+    this.#batch = '';
+    this.#waiting = this.#stream.write(bytes);
+  }
+
+  /** Resolves when the client has read enough that more may be sent; undefined if that is so already. */
+  #room(): Promise<void> | undefined {
+    if (this.#waiting < highWaterMark || this.#over) return undefined;
+    return new Promise((resolve) => {
+      this.#drained = resolve;
+    });
+  }
+
+  #resumeReplies(): void {
+    this.#waiting = 0;
+    const drained = this.#drained;
+    this.#drained = undefined;
+    drained?.();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#calls.length = 0;
+    this.#batch = '';
+    void this.#current?.return?.();
+    this.#current = undefined;
+    this.#resumeReplies();
+    this.#options.closed();
+  }
+}
+
+const internalError = {
+  kind: 'error',
+  error: 'io.systemd.System',
+  parameters: { origin: 'linux', errno: 5, errnoName: 'EIO' },
+} as const;
