@@ -15,7 +15,7 @@ const full: MatchRule = {
   member: 'UnitRemoved',
   path: '/org/freedesktop/systemd1',
   destination: ':1.7',
-  args: new Map([[0, "it's, well"], [63, '']]),
+  args: new Map([[2, "it's, well"], [63, '']]),
   argPaths: new Map([[1, '/a/']]),
   arg0namespace: 'org',
 };
@@ -33,13 +33,19 @@ test('reads what it writes', () => {
 
 test('quoting is that of the specification', () => {
   // The four examples of "Match Rules": each pair means the same.
-  for (const text of [String.raw`arg0=''\''',arg1='\',arg2=',',arg3='\\'`, String.raw`arg0=\',arg1=\,arg2=',',arg3=\\`]) {
+  for (const text of [
+    String.raw`arg0=''\''',arg1='\',arg2=',',arg3='\\'`, String.raw`arg0=\',arg1=\,arg2=',',arg3=\\`,
+  ]) {
     assert.deepEqual([...parseMatchRule(text).args!.values()], ["'", '\\', ',', '\\\\']);
   }
 });
 
 test('refuses malformed rules', () => {
-  const malformed = ['x', 'type', 'type=', "type='x'", "type='signal", "foo='x'", "path='a'", "interface='a'", "member='a.b'", "sender=':1'", "arg64='x'", "arg0='a',arg0='b'", "type='signal',type='signal'", "path='/a',path_namespace='/a'", "arg0namespace='.'", ',', "type='signal',,"];
+  const malformed = [
+    'x', 'type', 'type=', "type='x'", "type='signal", "foo='x'", "path='a'", "interface='a'", "member='a.b'",
+    "sender=':1'", "arg64='x'", "arg0='a',arg0='b'", "type='signal',type='signal'", "path='/a',path_namespace='/a'",
+    "arg0namespace='.'", "arg0='a',arg0namespace='a'", "arg1='a',arg1path='a'", ',', "type='signal',,",
+  ];
   for (const text of malformed) assert.throws(() => parseMatchRule(text), WireError, text);
   assert.throws(() => formatMatchRule({ interface: 'x' }), ValueError);
   assert.throws(() => formatMatchRule({ args: new Map([[64, 'x']]) }), ValueError);

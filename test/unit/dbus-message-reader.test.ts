@@ -27,7 +27,8 @@ test('many messages in one chunk', () => {
 
 test('byte by byte, a message comes out with its last byte', () => {
   const reader = new MessageReader();
-  const bytes = Buffer.concat([Buffer.from(capture.helloReplyAndSignal, 'hex'), reply(3, 'ay', [new Uint8Array(3000)])]);
+  const captured = Buffer.from(capture.helloReplyAndSignal, 'hex');
+  const bytes = Buffer.concat([captured, reply(3, 'ay', [new Uint8Array(3000)])]);
   const received: (readonly [number, string])[] = [];
   for (const [index, byte] of bytes.entries()) {
     reader.push(Uint8Array.of(byte));
@@ -40,7 +41,8 @@ test('byte by byte, a message comes out with its last byte', () => {
 test('chunks are copied: their owner may write over them, and later ones do not disturb earlier messages', () => {
   const reader = new MessageReader();
   const kept: ReceivedMessage[] = [];
-  const stream = Buffer.concat(Array.from({ length: 50 }, (_, index) => reply(index + 1, 's', [`value ${index}`])));
+  const texts = Array.from({ length: 50 }, (_, index) => `value ${index}`);
+  const stream = Buffer.concat(texts.map((text, index) => reply(index + 1, 's', [text])));
   const chunk = Buffer.alloc(37);
   for (let position = 0; position < stream.length; position += chunk.length) {
     const length = stream.copy(chunk, 0, position, position + chunk.length);
@@ -48,11 +50,12 @@ test('chunks are copied: their owner may write over them, and later ones do not 
     kept.push(...readAll(reader));
     chunk.fill(0xff);
   }
-  assert.deepEqual(kept.map((message) => message.body()[0]), Array.from({ length: 50 }, (_, index) => `value ${index}`));
+  assert.deepEqual(kept.map((message) => message.body()[0]), texts);
 });
 
 test('a message that would be too long is refused by its first 16 bytes', () => {
-  for (const [fields, body] of [[8, maximumMessageLength], [maximumArrayLength + 1, 0], [0xffffffff, 0xffffffff]] as const) {
+  const lengths = [[8, maximumMessageLength], [maximumArrayLength + 1, 0], [0xffffffff, 0xffffffff]] as const;
+  for (const [fields, body] of lengths) {
     const start = Buffer.from('6c01000100000000010000000000000000000000', 'hex').subarray(0, 16);
     start.writeUInt32LE(body, 4);
     start.writeUInt32LE(fields, 12);

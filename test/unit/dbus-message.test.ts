@@ -44,7 +44,10 @@ function readOne(bytes: Uint8Array, fds: readonly number[] = []): ReceivedMessag
 
 /** The message's fields by name, without those that are not there. */
 function describe(message: ReceivedMessage): Record<string, unknown> {
-  const names = ['messageType', 'serial', 'replySerial', 'path', 'interface', 'member', 'errorName', 'destination', 'sender', 'signature', 'noReply', 'noAutoStart', 'allowInteractive'];
+  const names = [
+    'messageType', 'serial', 'replySerial', 'path', 'interface', 'member', 'errorName', 'destination', 'sender',
+    'signature', 'noReply', 'noAutoStart', 'allowInteractive',
+  ];
   const fields = names.map((name) => [name, (message as unknown as Record<string, unknown>)[name]] as const);
   const present = fields.filter(([, value]) => value !== undefined && value !== false && value !== '');
   return { ...Object.fromEntries(present), body: message.body() };
@@ -103,7 +106,8 @@ test('writes what sd-bus writes, but for the order of the header fields', () => 
 test('every type of message survives the way there and back, in both byte orders', () => {
   const messages: readonly Message[] = [
     call,
-    { messageType: 'call', serial: 0xffffffff, path: '/', member: 'M', noReply: true, noAutoStart: true, allowInteractive: true },
+    { messageType: 'call', serial: 0xffffffff, path: '/', member: 'M', noReply: true, allowInteractive: true },
+    { messageType: 'call', serial: 1, path: '/', member: 'M', noAutoStart: true },
     { messageType: 'return', serial: 1, replySerial: 0xffffffff, destination: ':1.5', sender: ':1.6' },
     { messageType: 'error', serial: 1, replySerial: 2, errorName: 'a.b', signature: 'sa{sv}', body: ['x', new Map()] },
     { messageType: 'signal', serial: 1, path: '/a', interface: 'a.b', member: 'C', signature: 'x', body: [1n] },
@@ -125,7 +129,8 @@ test('an encoded message is not overwritten by the next one', () => {
 
 test('encoding works on after a failure, and after a huge message', () => {
   const before = encodeMessage(call).bytes;
-  assert.throws(() => encodeMessage({ ...call, signature: 'sv', body: ['x', { signature: 'v', value: 1 }] }), ValueError);
+  const wrong = ['x', { signature: 'v', value: 1 }];
+  assert.throws(() => encodeMessage({ ...call, signature: 'sv', body: wrong }), ValueError);
   assert.deepEqual(encodeMessage(call).bytes, before);
   encodeMessage({ ...call, body: ['x'.repeat(3_000_000)] });
   assert.deepEqual(encodeMessage(call).bytes, before);
@@ -136,11 +141,11 @@ test('refuses to encode what cannot be a message', () => {
     { ...call, serial: 0 },
     { ...call, serial: 2 ** 32 },
     { ...call, serial: 1.5 },
-    { ...call, path: 'a' } as Message,
-    { ...call, path: '/org/freedesktop/DBus/Local' } as Message,
-    { ...call, interface: 'org.freedesktop.DBus.Local' } as Message,
-    { ...call, interface: 'a' } as Message,
-    { ...call, member: 'a.b' } as Message,
+    { ...call, path: 'a' },
+    { ...call, path: '/org/freedesktop/DBus/Local' },
+    { ...call, interface: 'org.freedesktop.DBus.Local' },
+    { ...call, interface: 'a' },
+    { ...call, member: 'a.b' },
     { ...call, destination: 'a' },
     { ...call, sender: ':1' },
     { ...call, signature: 'u' },
@@ -156,7 +161,8 @@ test('refuses to encode what cannot be a message', () => {
 test('names are what the specification says', () => {
   const longest = (start: string): string => start + 'x'.repeat(255 - start.length);
   const cases: readonly (readonly [(text: string) => boolean, readonly string[], readonly string[]])[] = [
-    [isInterfaceName, ['a.b', 'A_1._b', longest('a.')], ['', 'a', '.a', 'a.', 'a..b', 'a.1', 'a-b.c', 'a.b\n', 'é.b', `${longest('a.')}x`]],
+    [isInterfaceName, ['a.b', 'A_1._b', longest('a.')], ['', 'a', '.a', 'a.', 'a..b', 'a.1', `${longest('a.')}x`]],
+    [isInterfaceName, [], ['a-b.c', 'a.b\n', 'é.b', 'a. b']],
     [isErrorName, ['a.b'], ['a']],
     [isMemberName, ['a', '_1', longest('a')], ['', '1', 'a.b', 'a-b', 'a\n', `${longest('a')}x`]],
     [isWellKnownName, ['a.b', 'a-b._c', longest('a.')], ['', 'a', ':1.2', 'a.1', 'a..b', '.a', `${longest('a.')}x`]],
@@ -171,10 +177,15 @@ test('names are what the specification says', () => {
 });
 
 /** A header by hand: [code, signature, value bytes in hexadecimal], aligned. */
-function header(options: { mark?: string; type?: number; version?: number; serial?: number; body?: number }, fields: readonly (readonly [number, string, Buffer])[]): Buffer {
+function header(
+  options: { mark?: string; type?: number; version?: number; serial?: number; body?: number },
+  fields: readonly (readonly [number, string, Buffer])[],
+): Buffer {
   let list = Buffer.alloc(0);
   for (const [code, signature, value] of fields) {
-    list = Buffer.concat([list, Buffer.alloc(-list.length & 7), Buffer.from([code, signature.length]), Buffer.from(`${signature}\0`), value]);
+    const padding = Buffer.alloc(-list.length & 7);
+    const type = Buffer.from([code, signature.length, ...Buffer.from(`${signature}\0`)]);
+    list = Buffer.concat([list, padding, type, value]);
   }
   const start = Buffer.alloc(16);
   start.write(options.mark ?? 'l');

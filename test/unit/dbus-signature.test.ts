@@ -19,7 +19,10 @@ test('knows alignment and depth', () => {
 });
 
 test('refuses what is no signature', () => {
-  const malformed = ['a', '(', ')', '()', '(s', 's)', '{sv}', 'a{sv', 'a{s}', 'a{}', 'a{vs}', 'a{asv}', 'a{sss}', 'a{s', 'a{', 'z', 'S', 'a}', ' s', 's\0', 'é', '(s}', 'toString', '_'];
+  const malformed = [
+    'a', '(', ')', '()', '(s', 's)', '{sv}', 'a{sv', 'a{s}', 'a{}', 'a{vs}', 'a{asv}', 'a{sss}', 'a{s', 'a{', 'z',
+    'S', 'a}', ' s', 's\0', 'é', '(s}', 'toString', '_',
+  ];
   for (const text of malformed) {
     assert.throws(() => parseSignature(text), WireError, JSON.stringify(text));
     assert.equal(isSignature(text), false);
@@ -54,7 +57,8 @@ test('maps signatures to types', () => {
   same<FromSignature<'ayaay'>, readonly [Uint8Array, readonly Uint8Array[]]>(true);
   same<FromSignature<'sa(ssu)'>, readonly [string, readonly (readonly [string, string, number])[]]>(true);
   same<FromSignature<'a{sv}u'>, readonly [ReadonlyMap<string, Variant>, number]>(true);
-  same<FromSignature<'a{ya{s(ut)}}'>, readonly [ReadonlyMap<number, ReadonlyMap<string, readonly [number, bigint]>>]>(true);
+  same<FromSignature<'a{ya{su}}'>, readonly [ReadonlyMap<number, ReadonlyMap<string, number>>]>(true);
+  same<FromSignature<'a{y(ut)}'>, readonly [ReadonlyMap<number, readonly [number, bigint]>]>(true);
   same<FromSignature<'(y(as))'>, readonly [readonly [number, readonly [readonly string[]]]]>(true);
   same<FromSignature<'a(iayst)o'>[0], readonly (readonly [number, Uint8Array, string, bigint])[]>(true);
   same<FromSignature<string>, readonly unknown[]>(true);

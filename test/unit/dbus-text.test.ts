@@ -26,14 +26,16 @@ test('labels of object paths', () => {
     assert.ok(isObjectPath(`/machine/${label}`));
   }
   assert.equal(unescapeLabel('_41_2D'), 'A-');
-  for (const label of ['', '__', 'a_', 'a_2', '_2g', 'a-b', 'a/b', 'é', '_ff', '_c3', 'a\n']) assert.equal(unescapeLabel(label), undefined, label);
+  const malformed = ['', '__', 'a_', 'a_2', '_2g', 'a-b', 'a/b', 'é', '_ff', '_c3', 'a\n'];
+  for (const label of malformed) assert.equal(unescapeLabel(label), undefined, label);
 });
 
 test('addresses', () => {
   assert.deepEqual(parseAddresses('unix:path=/run/dbus/system_bus_socket'), [
     { transport: 'unix', path: '/run/dbus/system_bus_socket', guid: undefined },
   ]);
-  assert.deepEqual(parseAddresses('unix:abstract=/tmp/%c3%bc%20x,guid=00ff;tcp:host=localhost,port=1;unixexec:path=x;'), [
+  const several = 'unix:abstract=/tmp/%c3%bc%20x,guid=00ff;tcp:host=localhost,port=1;unixexec:path=x;';
+  assert.deepEqual(parseAddresses(several), [
     { transport: 'unix-abstract', name: '/tmp/ü x', guid: '00ff' },
     { transport: 'unsupported', text: 'tcp:host=localhost,port=1' },
     { transport: 'unsupported', text: 'unixexec:path=x' },
@@ -41,7 +43,11 @@ test('addresses', () => {
   for (const listening of ['unix:tmpdir=/tmp', 'unix:runtime=yes', 'autolaunch:']) {
     assert.deepEqual(parseAddresses(listening), [{ transport: 'unsupported', text: listening }]);
   }
-  const malformed = ['', ';', 'unix', '/run/x', ':path=/x', 'unix:path', 'unix:=x', 'unix:path=', 'unix:path=/a b', 'unix:path=/a%2', 'unix:path=/%zz', 'unix:path=/%00', 'unix:path=/%ff', 'unix:path=/a,path=/b', 'unix:path=/a,abstract=b', 'unix:path=/ü'];
+  const malformed = [
+    '', ';', 'unix', '/run/x', ':path=/x', 'unix:path', 'unix:=x', 'unix:path=', 'unix:path=/a b', 'unix:path=/a%2',
+    'unix:path=/%zz', 'unix:path=/%00', 'unix:path=/%ff', 'unix:path=/a,path=/b', 'unix:path=/a,abstract=b',
+    'unix:path=/ü',
+  ];
   for (const text of malformed) assert.throws(() => parseAddresses(text), WireError, text);
 });
 
@@ -56,7 +62,11 @@ test('introspection data', () => {
         ],
         methods: [
           { name: 'Ping', args: [] },
-          { name: 'M', args: [{ name: 'n', type: 's', direction: 'in' }, { type: 'o', direction: 'out' }], annotations: { d: 'true' } },
+          {
+            name: 'M',
+            args: [{ name: 'n', type: 's', direction: 'in' }, { type: 'o', direction: 'out' }],
+            annotations: { d: 'true' },
+          },
         ],
         signals: [{ name: 'S', args: [{ name: 'n', type: 's' }] }],
       },

@@ -60,7 +60,9 @@ function unescape(address: string, value: string): string {
       throw new WireError(`Bus address ${JSON.stringify(address)} has a character that should be escaped with %`);
     }
   }
-  if (bytes.length === 0 || bytes.includes(0)) throw new WireError(`Bus address ${JSON.stringify(address)} has an unusable value`);
+  if (bytes.length === 0 || bytes.includes(0)) {
+    throw new WireError(`Bus address ${JSON.stringify(address)} has an unusable value`);
+  }
   try {
     return decoder.decode(Uint8Array.from(bytes));
   } catch (error) {

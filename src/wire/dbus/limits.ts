@@ -1,4 +1,7 @@
-/** Bytes in an array, without its length and the padding before its first element. D-Bus Specification, "Container types". */
+/**
+ * Bytes in an array, without its length and the padding before its first element. D-Bus Specification, "Container
+ * types".
+ */
 export const maximumArrayLength = 64 * 1024 * 1024;
 
 /** Bytes in a message, header and padding included. D-Bus Specification, "Message Format". */

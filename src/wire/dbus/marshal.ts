@@ -236,7 +236,9 @@ function writeByteArray(writer: Writer, value: unknown): void {
 function writeVariant(writer: Writer, value: unknown, depth: number): void {
   if (!isVariant(value)) throw mismatch('a variant', value);
   const { marshallers, depth: contentDepth } = compiled(value.signature);
-  if (marshallers.length !== 1) throw new ValueError(`A variant cannot hold '${value.signature}', only one complete type`);
+  if (marshallers.length !== 1) {
+    throw new ValueError(`A variant cannot hold '${value.signature}', only one complete type`);
+  }
   const outerDepth = writer.depth;
   writer.depth += depth;
   if (writer.depth + contentDepth > maximumDepth) throw new ValueError('Variants and containers are nested too deeply');
@@ -259,8 +261,8 @@ const basicMarshallers: Readonly<Record<BasicCode, Marshaller>> = {
   q: (writer, value) => writeUint16(writer, checkInteger(value, 0, 0xffff)),
   i: (writer, value) => writer.uint32(checkInteger(value, -0x80000000, 0x7fffffff) >>> 0),
   u: (writer, value) => writer.uint32(checkInteger(value, 0, 0xffffffff)),
-  x: (writer, value) => writeUint64(writer, BigInt.asUintN(64, checkBigInt(value, -0x8000000000000000n, 0x7fffffffffffffffn))),
-  t: (writer, value) => writeUint64(writer, checkBigInt(value, 0n, 0xffffffffffffffffn)),
+  x: (writer, value) => writeUint64(writer, BigInt.asUintN(64, checkBigInt(value, -(2n ** 63n), 2n ** 63n - 1n))),
+  t: (writer, value) => writeUint64(writer, checkBigInt(value, 0n, 2n ** 64n - 1n)),
   d: writeDouble,
   s: (writer, value) => {
     if (typeof value !== 'string') throw mismatch('a string', value);

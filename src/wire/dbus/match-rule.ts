@@ -82,14 +82,24 @@ export function parseMatchRule(text: string): MatchRule {
     addOnce(argument[2] === undefined ? args : argPaths, position, value, key);
   }
   const rule = plainRule(plain);
-  if (rule.path !== undefined && rule.pathNamespace !== undefined) {
-    throw new WireError('A match rule has both path and path_namespace');
-  }
+  checkCombinations({ ...rule, args, argPaths });
   return {
     ...rule,
     ...(args.size > 0 && { args }),
     ...(argPaths.size > 0 && { argPaths }),
   };
+}
+
+/** The specification forbids the first; dbus-daemon takes no rule that says two things of one argument. */
+function checkCombinations({ path, pathNamespace, args, argPaths, arg0namespace }: MatchRule): void {
+  if (path !== undefined && pathNamespace !== undefined) {
+    throw new WireError('A match rule has both path and path_namespace');
+  }
+  const positions = [...(args?.keys() ?? []), ...(argPaths?.keys() ?? [])];
+  if (arg0namespace !== undefined) positions.push(0);
+  if (new Set(positions).size < positions.length) {
+    throw new WireError('A match rule has two conditions for one argument');
+  }
 }
 
 function addOnce<Key>(map: Map<Key, string>, key: Key, value: string, shown: string): void {
@@ -212,7 +222,11 @@ function isPathWithin(path: string | undefined, namespace: string): boolean {
   return path === namespace || namespace === '/' || path.startsWith(`${namespace}/`);
 }
 
-function matchesNames(rule: MatchRule, message: ReceivedMessage, ownerOf: (name: string) => string | undefined): boolean {
+function matchesNames(
+  rule: MatchRule,
+  message: ReceivedMessage,
+  ownerOf: (wellKnownName: string) => string | undefined,
+): boolean {
   const isNamed = (wanted: string | undefined, actual: string | undefined): boolean => {
     if (wanted === undefined || wanted === actual) return true;
     return !isUniqueName(wanted) && actual !== undefined && ownerOf(wanted) === actual;

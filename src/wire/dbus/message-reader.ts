@@ -33,7 +33,10 @@ export class MessageReader {
     this.#end += chunk.length;
   }
 
-  /** The next whole message, or undefined until more is pushed. Messages of unknown types are passed over. Throws WireError. */
+  /**
+   * The next whole message, or undefined until more is pushed. Messages of unknown types are passed over. Throws
+   * WireError.
+   */
   next(): ReceivedMessage | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     try {
@@ -68,7 +71,7 @@ export class MessageReader {
       this.#start += frame.end;
       this.#frame = undefined;
       this.#giveFds(message);
-      // A known type has been checked for its required fields, which is all that ReceivedMessage says beyond the class.
+      // A known type has been checked for its required fields: all that ReceivedMessage says beyond the class.
       if (message.messageType !== undefined) return message as ReceivedMessage;
       this.#orphanedFds.push(...message.fds);
     }
@@ -80,7 +83,8 @@ export class MessageReader {
     if (unread >= fixedLength) this.#frame ??= readFrame(this.#buffer, this.#start);
     if (this.#frame !== undefined && unread >= this.#frame.end) return this.#frame;
     // Whole messages have claimed theirs, so the descriptors left belong to the one that is under way.
-    if (this.#fds.length > (unread === 0 ? 0 : maximumMessageFds)) throw new WireError('Too many file descriptors came');
+    const claimable = unread === 0 ? 0 : maximumMessageFds;
+    if (this.#fds.length > claimable) throw new WireError('Too many file descriptors came');
     if (unread === 0) this.#release();
     return undefined;
   }

@@ -142,7 +142,8 @@ function flagsOf(message: Message): number {
 }
 
 function writePath(path: string): void {
-  if (!isObjectPath(path) || path === localPath) throw new ValueError(`No message can have path ${JSON.stringify(path)}`);
+  const valid = isObjectPath(path) && path !== localPath;
+  if (!valid) throw new ValueError(`No message can have path ${JSON.stringify(path)}`);
   beginField(fieldCodes.path, 'o');
   writer.string(path);
 }

@@ -176,7 +176,7 @@ export class IncomingMessage {
         return;
       case fieldCodes.interface:
         this.interface = readName(reader, code, isInterfaceName);
-        if (this.interface === localInterface) throw new WireError(`A message has the reserved interface ${localInterface}`);
+        if (this.interface === localInterface) throw new WireError(`A message has the reserved ${localInterface}`);
         return;
       case fieldCodes.member:
         this.member = readName(reader, code, isMemberName);

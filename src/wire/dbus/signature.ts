@@ -47,8 +47,8 @@ interface BasicValues {
 }
 
 /**
- * The first value of a signature and the signature's rest: FirstOf<'asu'> is [readonly string[], 'u']. Not `never` for a
- * malformed one: that would match every pattern.
+ * The first value of a signature and the signature's rest: FirstOf<'asu'> is [readonly string[], 'u']. undefined for a
+ * malformed one, because `never` would match every pattern.
  */
 type FirstOf<S extends string> = S extends `ay${infer Rest}`
   ? [Uint8Array, Rest]
@@ -152,7 +152,8 @@ class Parser {
         return { kind: 'variant', alignment: 1, depth: 1 };
       case 'a':
         if (arrays === maximumArrayDepth) throw this.#error('nests arrays too deeply');
-        return this.#text[this.#position] === '{' ? this.#dictionary(arrays + 1, structs) : this.#array(arrays + 1, structs);
+        if (this.#text[this.#position] === '{') return this.#dictionary(arrays + 1, structs);
+        return this.#array(arrays + 1, structs);
       case '(':
         return this.#struct(arrays, structs + 1);
       default:
