@@ -1,0 +1,32 @@
+/** What the command line asks for. */
+export type Request =
+  | { readonly kind: 'run' }
+  | { readonly kind: 'print'; readonly text: string; readonly status: number };
+
+/** sysexits(3): EX_USAGE. */
+const usageError = 64;
+
+const help = `machined keeps track of the virtual machines and OS containers that run on this host.
+
+Usage: machined [--help] [--version]
+
+It runs in the foreground, finds out what the host has (a system bus, systemd, polkit, root's rights), and serves
+org.freedesktop.machine1 on D-Bus and io.systemd.Machine on Varlink. Ctrl-C stops it and keeps the machines.
+
+Environment:
+  SYSTEMD_LOG_LEVEL        least important messages that are logged: emerg … debug, or 0 … 7 (info)
+  SYSTEMD_LOG_TARGET       where to: console, journal, kmsg, auto, null … (auto)
+  DBUS_SYSTEM_BUS_ADDRESS  the system bus, where it is not at its usual place
+
+Exit status: 0 stopped as asked; 1 could not start or go on; 64 bad command line.
+`;
+
+export function readCommandLine(words: readonly string[], version: string): Request {
+  for (const word of words) {
+    if (word === '--help' || word === '-h') return { kind: 'print', text: help, status: 0 };
+    if (word === '--version') return { kind: 'print', text: `machined ${version}\n`, status: 0 };
+    const what = word.startsWith('-') ? 'option' : 'argument';
+    return { kind: 'print', text: `machined: unknown ${what} '${word}'. Try: machined --help\n`, status: usageError };
+  }
+  return { kind: 'run' };
+}

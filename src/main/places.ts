@@ -1,0 +1,34 @@
+import path from 'node:path';
+
+/** Where things are in the file system. */
+export interface Places {
+  readonly stateDirectory: string;
+  /** What the state files have no room for. */
+  readonly extraStateDirectory: string;
+  readonly machineSocket: string;
+  readonly userDatabaseSocket: string;
+  readonly resolveHookSocket: string;
+  /** Other names of the machine socket. */
+  readonly machineSocketLinks: readonly string[];
+  /** Where a bus of this daemon's own lives. */
+  readonly busDirectory: string;
+}
+
+/** Root's places are the ones that all clients know; another user's are below the runtime directory of that user. */
+export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
+  const runtime = uid === 0 ? '/run' : (environment['XDG_RUNTIME_DIR'] ?? `/tmp/machined-${uid}`);
+  const inSystemd = (...parts: string[]) => path.join(runtime, 'systemd', ...parts);
+  return {
+    stateDirectory: inSystemd('machines'),
+    extraStateDirectory: path.join(runtime, 'machined'),
+    machineSocket: inSystemd('machine', 'io.systemd.Machine'),
+    userDatabaseSocket: inSystemd('userdb', 'io.systemd.Machine'),
+    resolveHookSocket: inSystemd('resolve.hook', 'io.systemd.Machine'),
+    machineSocketLinks: [
+      inSystemd('machine', 'io.systemd.MachineImage'),
+      path.join(runtime, 'varlink', 'registry', 'io.systemd.Machine'),
+      path.join(runtime, 'varlink', 'registry', 'io.systemd.MachineImage'),
+    ],
+    busDirectory: path.join(runtime, 'machined'),
+  };
+}
