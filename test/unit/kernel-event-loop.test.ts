@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readSync, writeSync } from 'node:fs';
 import { test } from 'node:test';
 import { EPOLLHUP, EPOLLIN, EPOLLOUT, eventHub } from '../../src/host/kernel/event-loop.js';
-import { check, close, pipe, read, write } from '../../src/host/kernel/libc.js';
+import { check, close, pipe } from '../../src/host/kernel/libc.js';
 import { SystemError } from '../../src/host/kernel/system-error.js';
 
 function makePipe(): { reader: number; writer: number } {
@@ -20,7 +21,8 @@ function runProgram(body: string) {
   const kernel = new URL('../../src/host/kernel/', import.meta.url);
   const program = `
     import { eventHub } from '${new URL('event-loop.js', kernel).href}';
-    import { pipe, write, read, close } from '${new URL('libc.js', kernel).href}';
+    import { pipe } from '${new URL('libc.js', kernel).href}';
+    import { readSync, writeSync } from 'node:fs';
     const pair = new Int32Array(2); pipe(pair, 0o2004000);
     const hub = eventHub(), byte = Buffer.alloc(1), [reader, writer] = pair;
     ${body}`;
@@ -36,7 +38,7 @@ test('reports readiness while it lasts, and nothing after disposal', async () =>
   });
   await turns(3);
   assert.equal(calls, 0);
-  write(writer, Buffer.from('x'), 1);
+  writeSync(writer, 'x');
   await turns(5);
   assert.ok(calls >= 3, `level-triggered, but called ${calls} times`);
   watch[Symbol.dispose]();
@@ -107,7 +109,7 @@ test('a callback may dispose of another watch of the same turn, close its descri
       close(pipes[index]!.writer);
     }),
   );
-  for (const { writer } of pipes) write(writer, Buffer.from('x'), 1);
+  for (const { writer } of pipes) writeSync(writer, 'x');
   await turns(5);
   assert.ok(swapped);
   assert.deepEqual(stale, []);
@@ -123,7 +125,7 @@ test('one turn serves a bounded number, and everyone gets a turn', async () => {
   const watches = pipes.map(({ reader }) =>
     eventHub().watch(reader, EPOLLIN, () => served.set(reader, (served.get(reader) ?? 0) + 1)),
   );
-  for (const { writer } of pipes) write(writer, Buffer.from('x'), 1);
+  for (const { writer } of pipes) writeSync(writer, 'x');
   await turns(30);
   assert.equal(served.size, 200);
   const counts = [...served.values()];
@@ -141,14 +143,14 @@ test('promises continue right after a callback', async () => {
   for (let round = 0; round < 3; round++) {
     const arrived = new Promise<void>((resolve) => {
       const watch = eventHub().watch(reader, EPOLLIN, () => {
-        read(reader, Buffer.alloc(1), 1);
+        readSync(reader, Buffer.alloc(1));
         watch[Symbol.dispose]();
         order.push('callback');
         setImmediate(() => order.push('next turn'));
         resolve();
       });
     });
-    write(writer, Buffer.from('x'), 1);
+    writeSync(writer, 'x');
     await arrived;
     order.push('promise');
     await turns(2);
@@ -162,15 +164,15 @@ test('promises continue right after a callback', async () => {
 test('an exception of a callback is an uncaught exception', () => {
   const { status, stderr } = runProgram(`
     hub.watch(reader, 1, () => { throw new Error('deliberate'); });
-    write(writer, byte, 1);`);
+    writeSync(writer, byte);`);
   assert.equal(status, 1);
   assert.match(stderr, /Error: deliberate/);
 });
 
 test('the process lives as long as something is watched', () => {
   const watched = runProgram(`
-    const watch = hub.watch(reader, 1, () => { read(reader, byte, 1); watch[Symbol.dispose](); console.log('read'); });
-    setTimeout(() => write(writer, byte, 1), 300).unref();
+    const watch = hub.watch(reader, 1, () => { readSync(reader, byte); watch[Symbol.dispose](); console.log('read'); });
+    setTimeout(() => writeSync(writer, byte), 300).unref();
     setTimeout(() => { console.log('too late'); process.exit(2); }, 10000).unref();`);
   assert.deepEqual([watched.status, watched.stdout], [0, 'read\n']);
   const idle = runProgram(`hub.watch(reader, 1, () => {})[Symbol.dispose]();`);

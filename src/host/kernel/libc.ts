@@ -48,9 +48,6 @@ export const poll = bind<(descriptors: Memory, count: number, milliseconds: numb
 );
 
 export const socket = bind<(domain: number, type: number, protocol: number) => number>('int socket(int, int, int)');
-export const socketPair = bind<(domain: number, type: number, protocol: number, pair: Memory) => number>(
-  'int socketpair(int, int, int, void *)',
-);
 export const connect = bind<(fd: number, address: Memory, length: number) => number>(
   'int connect(int, const void *, unsigned int)',
 );
@@ -80,10 +77,6 @@ export const receiveMessage = bind<(fd: number, message: Memory, flags: number) 
   'intptr_t recvmsg(int, void *, int)',
 );
 
-export const read = bind<(fd: number, bytes: Memory, length: number) => number>('intptr_t read(int, void *, size_t)');
-export const write = bind<(fd: number, bytes: Memory, length: number) => number>(
-  'intptr_t write(int, const void *, size_t)',
-);
 export const pipe = bind<(pair: Memory, flags: number) => number>('int pipe2(void *, int)');
 export const fileControl = bind<(fd: number, command: number, argument: number) => number>('int fcntl(int, int, int)');
 export const changeMode = bind<(fd: number, mode: number) => number>('int fchmod(int, unsigned int)');
