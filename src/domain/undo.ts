@@ -18,6 +18,14 @@ export class UndoStack implements Disposable {
     this.#steps = [];
   }
 
+  /** Hands all steps over to another stack, whose holder undoes them from now on. */
+  move(): UndoStack {
+    const taken = new UndoStack();
+    taken.#steps = this.#steps;
+    this.#steps = [];
+    return taken;
+  }
+
   [Symbol.dispose](): void {
     const steps = this.#steps.reverse();
     this.#steps = [];

@@ -1,0 +1,100 @@
+import { existsSync } from 'node:fs';
+import { UndoStack } from '../domain/undo.js';
+import { BusService } from '../front/dbus/bus-service.js';
+import type { ManagerServices } from '../front/dbus/manager-object.js';
+import { connectSystemBus } from '../host/bus.js';
+import { KernelGuests } from '../host/guests/kernel-guests.js';
+import { KernelClock } from '../host/kernel/clock.js';
+import { close } from '../host/kernel/libc.js';
+import { KernelProcesses } from '../host/kernel/processes.js';
+import type { PassedDescriptor } from '../host/kernel/socket-activation.js';
+import { errnoNameOf } from '../host/kernel/system-error.js';
+import { ImagePool } from '../host/pool.js';
+import { findProgram, startPrivateBus } from '../host/private-bus.js';
+import { StateFiles } from '../host/state-files.js';
+import type { Log } from '../ports/log.js';
+import { MachineInspector } from '../service/inspector.js';
+import { Machines } from '../service/machines.js';
+import { Users } from '../service/users.js';
+import type { BusConnection } from '../transport/dbus/connection.js';
+import { BusLink } from './bus-link.js';
+import type { Places } from './places.js';
+import type { Findings } from './summary.js';
+import { chooseUnits } from './choose-units.js';
+import { HostAuthority } from './host-authority.js';
+import { listenOnVarlink, serviceInformation } from './varlink-sockets.js';
+
+export interface DaemonOptions {
+  readonly version: string;
+  readonly uid: number;
+  readonly places: Places;
+  readonly log: Log;
+  readonly environment: NodeJS.ProcessEnv;
+  /** Sockets that the service manager listens on for this process. */
+  readonly passed: readonly PassedDescriptor[];
+}
+
+export interface Daemon extends Disposable {
+  readonly findings: Findings;
+}
+
+/**
+ * Puts everything together. When the promise resolves, the machines of before are back and clients are served. Rejects
+ * if a socket or the bus name is another's; then nothing is left behind.
+ */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { log, places, uid, version } = options;
+  using undo = new UndoStack();
+  const bus = await findBus(options, undo);
+  const link = undo.use(new BusLink(bus.connect, log));
+  const connection = await link.open();
+  const units = undo.use(await chooseUnits({ uid, isBooted: existsSync('/run/systemd/system'), connection, link, log }));
+  const authority = new HostAuthority(uid, link);
+  const processes = new KernelProcesses();
+  const guests = undo.use(new KernelGuests(log));
+  const store = new StateFiles({ directory: places.stateDirectory, extraDirectory: places.extraStateDirectory });
+  const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
+  const users = new Users(machines);
+  const inspector = new MachineInspector(users, guests, authority);
+  const services: ManagerServices = { machines, users, inspector, processes, pool: new ImagePool() };
+  machines.restore();
+  undo.use(listenOnVarlink({ ...services, authority, log }, places, serviceInformation(version), options.passed));
+  await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
+  const findings: Findings = {
+    version,
+    uid,
+    units: units.kind,
+    bus: bus.finding,
+    polkit: bus.finding.kind === 'system',
+    machines: machines.size,
+    socket: places.machineSocket,
+  };
+  const owned = undo.move();
+  return { findings, [Symbol.dispose]: () => owned[Symbol.dispose]() };
+}
+
+interface FoundBus {
+  readonly finding: Findings['bus'];
+  /** undefined where there is none. */
+  readonly connect: (() => Promise<BusConnection>) | undefined;
+}
+
+/** The system bus; one of our own where none runs; none where that cannot be started either. */
+async function findBus({ places, log, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
+  const address = environment['DBUS_SYSTEM_BUS_ADDRESS'];
+  try {
+    const connection = await connectSystemBus(address);
+    connection.close();
+    return { finding: { kind: 'system' }, connect: () => connectSystemBus(address) };
+  } catch (error) {
+    const code = errnoNameOf(error);
+    if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error;
+  }
+  const program = findProgram('dbus-daemon', environment['PATH'] ?? '');
+  if (program === undefined) {
+    return { finding: { kind: 'none', reason: 'no system bus runs, and dbus-daemon is not installed' }, connect: undefined };
+  }
+  const own = undo.use(await startPrivateBus(program, places.busDirectory));
+  log.debug(`Started ${program} at ${own.address}`);
+  return { finding: { kind: 'private', address: own.address }, connect: () => connectSystemBus(own.address) };
+}

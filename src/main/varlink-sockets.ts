@@ -1,0 +1,103 @@
+import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { UndoStack } from '../domain/undo.js';
+import { imageInterface } from '../front/varlink/image.js';
+import { machineInterface, type MachineVarlinkServices } from '../front/varlink/machine.js';
+import { resolveHookInterface } from '../front/varlink/resolve-hook.js';
+import { serviceControlInterface, systemErrorsInterface } from '../front/varlink/service-control.js';
+import { VarlinkService, type BoundVarlinkInterface, type ServiceInformation } from '../front/varlink/service.js';
+import { userDatabaseInterface } from '../front/varlink/user-database.js';
+import { close } from '../host/kernel/libc.js';
+import type { PassedDescriptor } from '../host/kernel/socket-activation.js';
+import { errnos } from '../host/kernel/system-error.js';
+import { adoptListener, listenUnix, type AcceptOptions } from '../host/kernel/unix-socket.js';
+import type { Log } from '../ports/log.js';
+import { VarlinkServer } from '../transport/varlink/server.js';
+import type { Places } from './places.js';
+
+export interface VarlinkServices extends MachineVarlinkServices {
+  readonly log: Log;
+}
+
+/** The same words as the original: clients and scripts look at them. */
+export function serviceInformation(version: string): ServiceInformation {
+  return {
+    vendor: 'The systemd Project',
+    product: `systemd (systemd-machined) compatible: machined ${version}`,
+    version,
+    url: 'https://systemd.io/',
+  };
+}
+
+/**
+ * The Varlink sockets: machines (passed by the service manager, or made here), users, and the hook of systemd-resolved.
+ * Throws SystemError if one cannot be listened on; then none is.
+ */
+export function listenOnVarlink(
+  services: VarlinkServices,
+  places: Places,
+  information: ServiceInformation,
+  passed: readonly PassedDescriptor[],
+): Disposable {
+  const { log, machines, inspector, users } = services;
+  const undo = new UndoStack();
+  const serve = (interfaces: readonly BoundVarlinkInterface[]): AcceptOptions => {
+    const service = new VarlinkService(information, [systemErrorsInterface, ...interfaces], { log, errnoNumber });
+    const server = undo.use(
+      new VarlinkServer({
+        dispatch: (call, peer) => service.dispatch(call, peer),
+        failed: (call, error) => service.failed(call, error),
+        closeDescriptor: close,
+      }),
+    );
+    return {
+      refuseDescriptors: true,
+      onConnection: (stream) => server.accept(stream),
+      onShortage: (error) => log.warning(`Clients have to wait: ${error.message}`),
+    };
+  };
+  try {
+    const control = serviceControlInterface({ log, authority: services.authority, environment });
+    const machineOptions = serve([machineInterface(services), imageInterface(), control]);
+    const sockets = passed.filter(({ name }) => name === 'varlink');
+    for (const { fd } of sockets) undo.use(adoptListener(fd, machineOptions));
+    if (sockets.length === 0) {
+      undo.use(listenAt(places.machineSocket, machineOptions));
+      for (const link of places.machineSocketLinks) undo.use(linkTo(places.machineSocket, link));
+    }
+    undo.use(listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)])));
+    undo.use(listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)])));
+    return undo;
+  } catch (error) {
+    undo[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function listenAt(socket: string, options: AcceptOptions): Disposable {
+  mkdirSync(path.dirname(socket), { recursive: true, mode: 0o755 });
+  return listenUnix(socket, { ...options, mode: 0o666, backlog: 4096 });
+}
+
+/** A link of somebody else's is left alone, one that an earlier daemon left behind is replaced. */
+function linkTo(target: string, link: string): Disposable {
+  mkdirSync(path.dirname(link), { recursive: true, mode: 0o755 });
+  const isOurs = () => lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() === true && readlinkSync(link) === target;
+  if (lstatSync(link, { throwIfNoEntry: false }) === undefined) symlinkSync(target, link);
+  return {
+    [Symbol.dispose]: () => {
+      if (isOurs()) rmSync(link);
+    },
+  };
+}
+
+function environment(): readonly string[] {
+  return Object.entries(process.env).map(([name, value]) => `${name}=${value ?? ''}`);
+}
+
+function errnoNumber(name: string): number {
+  const number = errnos[name];
+  if (number === undefined) throw new Error(`no errno is called ${name}`);
+  return number;
+}
+
