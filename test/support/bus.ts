@@ -57,7 +57,6 @@ const configurationFor = (socket: string): string => `<!DOCTYPE busconfig PUBLIC
     <allow eavesdrop="true"/>
     <allow own="*"/>
   </policy>
-  <limit name="max_replies_per_connection">50000</limit>
 </busconfig>
 `;
 

@@ -47,6 +47,8 @@ export interface SignalRequest<Arguments extends string = ''> {
 export interface Subscription<Arguments extends string = string> {
   readonly rule: MatchRule;
   readonly signature?: Arguments;
+  /** Whether to look at a signal at all, by its header: cheaper than a handler, whose body has been decoded. */
+  readonly concerns?: (signal: ReceivedSignal) => boolean;
 }
 
 export interface NameFlags {
@@ -75,6 +77,8 @@ const busMessageLimit = 32 * 1024 * 1024;
 /** Bytes of a body; no service that is called here has more to say, and decoded values take a multiple of it. */
 const receivedBodyLimit = 16 * 1024 * 1024;
 const largestSerial = 0xffffffff;
+/** Calls that wait for an answer; a bus refuses more than 128 (max_replies_per_connection in dbus-daemon(1)). */
+const maximumPendingCalls = 120;
 
 interface PendingCall {
   readonly settle: (outcome: ReceivedReturn | ReceivedError | BusError) => void;
@@ -84,6 +88,7 @@ interface PendingCall {
 interface Listener {
   readonly rule: MatchRule;
   readonly signature: string | undefined;
+  readonly concerns: ((signal: ReceivedSignal) => boolean) | undefined;
   readonly handler: (body: readonly unknown[], signal: ReceivedSignal) => void;
 }
 
@@ -119,6 +124,8 @@ export class BusConnection implements Disposable {
   readonly #options: BusConnectionOptions;
   readonly #reader = new MessageReader();
   readonly #pending = new Map<number, PendingCall>();
+  /** Sends the calls that are to follow as soon as others are answered. */
+  readonly #deferred = new Set<() => void>();
   readonly #listeners = new Set<Listener>();
   readonly #rules = new Map<string, SharedRule>();
   readonly #names = new Map<string, TrackedName>();
@@ -169,7 +176,7 @@ export class BusConnection implements Disposable {
 
   /**
    * Calls a method; resolves with the values of the answer. Rejects with BusError: what the destination or the bus
-   * answered, `noReply` after the time limit, `disconnected`, `inconsistentMessage` for an answer of another signature.
+   * answered, `noReply` when nothing came within the time limit since it was sent, `disconnected`, `inconsistentMessage` for an answer of another signature.
    * A ValueError tells of a request that nobody could send, which is a bug.
    */
   async call<Arguments extends string = '', Answer extends string = string>(
@@ -192,6 +199,15 @@ export class BusConnection implements Disposable {
         this.#closeDescriptors(fds);
         reject(body);
       });
+    });
+  }
+
+  /** Calls a method whose outcome does not matter: nothing is reported, neither success nor failure. */
+  tell<Arguments extends string = ''>(request: CallRequest<Arguments>): void {
+    const { destination, path, interface: interfaceName, member, signature, body } = request;
+    this.#transmit({
+      messageType: 'call', serial: this.#nextSerial(), noReply: true, destination, path, interface: interfaceName, member,
+      signature, body,
     });
   }
 
@@ -225,12 +241,12 @@ export class BusConnection implements Disposable {
    * Rejects with BusError.
    */
   async subscribe<Arguments extends string = string>(
-    { rule, signature }: Subscription<Arguments>,
+    { rule, signature, concerns }: Subscription<Arguments>,
     handler: (body: FromSignature<Arguments>, signal: ReceivedSignal) => void,
   ): Promise<Disposable> {
     const signalRule: MatchRule = { ...rule, type: 'signal' };
     const name = trackedSender(signalRule);
-    const listener = { rule: signalRule, signature, handler: handler as Listener['handler'] };
+    const listener = { rule: signalRule, signature, concerns, handler: handler as Listener['handler'] };
     this.#listeners.add(listener);
     const release = (): void => {
       if (!this.#listeners.delete(listener)) return;
@@ -353,6 +369,15 @@ export class BusConnection implements Disposable {
     this.#pending.delete(answer.replySerial);
     clearTimeout(pending.timer);
     pending.settle(answer);
+    this.#sendDeferred();
+  }
+
+  #sendDeferred(): void {
+    for (const send of this.#deferred) {
+      if (this.#pending.size >= maximumPendingCalls) return;
+      this.#deferred.delete(send);
+      send();
+    }
   }
 
   #deliver(signal: ReceivedSignal): void {
@@ -367,6 +392,7 @@ export class BusConnection implements Disposable {
   #bodyFor(listener: Listener, signal: ReceivedSignal): readonly unknown[] | undefined {
     if (listener.signature !== undefined && listener.signature !== signal.signature) return undefined;
     if (signal.bodyLength > receivedBodyLimit) return undefined;
+    if (listener.concerns?.(signal) === false) return undefined;
     try {
       return matches(listener.rule, signal, this.#ownerOf) ? signal.body() : undefined;
     } catch (error) {
@@ -387,6 +413,10 @@ export class BusConnection implements Disposable {
   /** `settle` is called before the next message is looked at, unlike what waits for a promise. */
   #send<Arguments extends string>(request: CallRequest<Arguments>, settle: PendingCall['settle']): void {
     if (this.#over) return settle(new BusError(busErrors.disconnected, 'The connection to the bus is over'));
+    if (this.#pending.size >= maximumPendingCalls) {
+      this.#deferred.add(() => this.#send(request, settle));
+      return;
+    }
     const serial = this.#nextSerial();
     try {
       this.#transmit({
@@ -407,6 +437,7 @@ export class BusConnection implements Disposable {
     const pending = this.#pending.get(serial);
     this.#pending.delete(serial);
     pending?.settle(new BusError(busErrors.noReply, `${destination} did not answer ${member} in time`));
+    this.#sendDeferred();
   }
 
   #refuseCall(call: ReceivedCall): void {
@@ -476,10 +507,7 @@ export class BusConnection implements Disposable {
     const shared = this.#rules.get(text);
     if (shared === undefined || --shared.uses > 0) return;
     this.#rules.delete(text);
-    const serial = this.#nextSerial();
-    this.#transmit({
-      messageType: 'call', serial, noReply: true, ...bus, member: 'RemoveMatch', signature: 's', body: [text],
-    });
+    this.tell({ ...bus, member: 'RemoveMatch', signature: 's', body: [text] });
   }
 
   #trackName(name: string): Promise<void> {
@@ -539,6 +567,7 @@ export class BusConnection implements Disposable {
       clearTimeout(timer);
       settle(error);
     }
+    this.#sendDeferred();
     this.#resolveClosed(reason);
   }
 
