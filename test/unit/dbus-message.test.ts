@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ValueError, WireError } from '../../src/wire/dbus/errors.js';
 import { MessageReader } from '../../src/wire/dbus/message-reader.js';
+import { marshal } from '../../src/wire/dbus/marshal.js';
 import { encodeMessage } from '../../src/wire/dbus/message.js';
 import type { Message } from '../../src/wire/dbus/message.js';
 import {
@@ -15,6 +16,7 @@ import {
 } from '../../src/wire/dbus/names.js';
 import type { ReceivedMessage } from '../../src/wire/dbus/received.js';
 import { variant } from '../../src/wire/dbus/value.js';
+import type { Variant } from '../../src/wire/dbus/value.js';
 import * as capture from './dbus-capture.js';
 
 const call: Message = {
@@ -132,6 +134,7 @@ test('encoding works on after a failure, and after a huge message', () => {
   const wrong = ['x', { signature: 'v', value: 1 }];
   assert.throws(() => encodeMessage({ ...call, signature: 'sv', body: wrong }), ValueError);
   assert.deepEqual(encodeMessage(call).bytes, before);
+  encodeMessage({ ...call, signature: 'v', body: [nest(64)] });
   encodeMessage({ ...call, body: ['x'.repeat(3_000_000)] });
   assert.deepEqual(encodeMessage(call).bytes, before);
 });
@@ -176,6 +179,11 @@ test('names are what the specification says', () => {
   }
 });
 
+/** A byte in that many variants. */
+function nest(levels: number): Variant {
+  return levels === 1 ? variant('y', 1) : variant('v', nest(levels - 1));
+}
+
 /** A header by hand: [code, signature, value bytes in hexadecimal], aligned. */
 function header(
   options: { mark?: string; type?: number; version?: number; serial?: number; body?: number },
@@ -216,6 +224,13 @@ test('unknown flags and unknown header fields are ignored', () => {
   const bytes = header({}, [path, [200, 'v', Buffer.from([1, 0x79, 0, 5])], member]);
   bytes[2] = 0xf8;
   assert.deepEqual(describe(readOne(bytes)), { messageType: 'call', serial: 1, path: '/a', member: 'M', body: [] });
+});
+
+test('an unknown header field may nest as deeply as any value', () => {
+  const content = (levels: number): Buffer => marshal('v', [nest(levels)]).bytes;
+  // Around the field's variant are an array and a structure; `content` is in the field's variant.
+  assert.equal(readOne(header({}, [path, member, [200, 'v', content(61)]])).serial, 1);
+  assert.throws(() => readOne(header({}, [path, member, [200, 'v', content(62)]])), /too deeply/);
 });
 
 test('refuses malformed headers', () => {

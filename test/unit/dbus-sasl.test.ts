@@ -56,7 +56,7 @@ test('a rejection is an answer', () => {
 
 test('a server that does not speak the protocol', () => {
   for (const answer of [
-    'OK\r\n', 'OK xyz\r\n', 'HELLO\r\n', '\r\n', 'DATA 00\r\n', 'OK\n', 'O\rK', '\0', 'é', 'AGREE_UNIX_FD\r\n',
+    `OK ${guid}.\n`, 'OK\r\n', 'OK xyz\r\n', 'HELLO\r\n', '\r\n', 'DATA 00\r\n', 'OK\n', 'O\rK', '\0', 'é', 'AGREE_UNIX_FD\r\n',
   ]) {
     assert.throws(() => push(new SaslClient(0), answer), WireError, JSON.stringify(answer));
   }
