@@ -29,9 +29,9 @@ export interface Authority {
   /** Who may do everything, without being asked about: root, and in a registry of a user's own that user. */
   isPrivileged(uid: UserId | undefined): boolean;
   /**
-   * Whoever is privileged is always allowed, a caller without a uid never is; neither is asked about. Asking a user may take
-   * minutes. Throws Failure 'system' where the question cannot be answered, and 'too-many-operations' where a user has
-   * too many questions open already.
+   * Whoever is privileged is always allowed, a caller without a uid never is; neither is asked about. Asking a user may
+   * take minutes. Throws Failure 'system' where the question cannot be answered, and 'too-many-operations' where a user
+   * has too many questions open already.
    */
   check(caller: Caller, request: AuthorizationRequest): Promise<Verdict>;
 }

@@ -18,7 +18,8 @@ for (const name of Object.keys(systemdVersions) as Suite[]) {
       await host.succeed([...installer, 'install'], { timeout: 60_000 });
       assert.match(await owner(host), /\/node$/);
       assert.deepEqual(await machines(host), ['before']);
-      assert.equal(await host.succeed(['systemctl', 'show', '-P', 'Id', 'systemd-machined.service']), 'machined.service');
+      const id = await host.succeed(['systemctl', 'show', '-P', 'Id', 'systemd-machined.service']);
+      assert.equal(id, 'machined.service');
 
       await register(host, 'during', await host.leader('during'));
       await host.succeed(['systemctl', 'daemon-reload']);
@@ -86,8 +87,8 @@ async function register(host: LabHost, name: string, leader: number): Promise<vo
 
 /** Everything that an installation may touch: type, mode, size, name and where links lead. */
 async function fileList(host: LabHost): Promise<string[]> {
-  const places = ['/etc/systemd', '/etc/dbus-1', '/etc/init.d', '/usr/local', '/usr/share/dbus-1', '/usr/share/polkit-1'];
-  const list = await host.shell(`find ${places.join(' ')} ! -type d -printf '%y %m %s %p %l\\n' 2>/dev/null || true`);
+  const places = '/etc/systemd /etc/dbus-1 /etc/init.d /usr/local /usr/share/dbus-1 /usr/share/polkit-1';
+  const list = await host.shell(`find ${places} ! -type d -printf '%y %m %s %p %l\\n' 2>/dev/null || true`);
   return list.stdout.split('\n').sort();
 }
 
