@@ -11,7 +11,7 @@ const reconnectDelay = 250; // milliseconds; a bus that was restarted is soon ba
  * `current` is undefined then, Varlink clients are served on, and no machine is lost.
  */
 export class BusLink implements Disposable {
-  readonly #connect: (() => Promise<BusConnection>) | undefined;
+  readonly #connect: () => Promise<BusConnection>;
   readonly #log: Log;
   readonly #attachments: Attachment[] = [];
   #attached: Disposable[] = [];
@@ -19,22 +19,15 @@ export class BusLink implements Disposable {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Without `connect` there is no bus, ever. */
-  constructor(connect: (() => Promise<BusConnection>) | undefined, log: Log) {
+  /** Takes over the first connection; `connect` makes the next ones. Without a bus there is neither. */
+  constructor(first: BusConnection | undefined, connect: () => Promise<BusConnection>, log: Log) {
     this.#connect = connect;
     this.#log = log;
+    if (first !== undefined) this.#adopt(first);
   }
 
   get current(): BusConnection | undefined {
     return this.#current;
-  }
-
-  /** Connects for the first time; undefined if there is no bus. */
-  async open(): Promise<BusConnection | undefined> {
-    if (this.#connect === undefined) return undefined;
-    const connection = await this.#connect();
-    this.#adopt(connection);
-    return connection;
   }
 
   /** Attaches something to this connection, where there is one, and to each that follows. Rejects if that fails now. */
@@ -72,8 +65,7 @@ export class BusLink implements Disposable {
   async #reconnect(): Promise<void> {
     let connection: BusConnection | undefined;
     try {
-      connection = await this.#connect?.();
-      if (connection === undefined) return;
+      connection = await this.#connect();
       if (this.#closed) {
         connection.close();
         return;

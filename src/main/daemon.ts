@@ -46,9 +46,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { log, places, uid, version } = options;
   using undo = new UndoStack();
   const bus = await findBus(options, undo);
-  const link = undo.use(new BusLink(bus.connect, log));
-  const connection = await link.open();
-  const units = undo.use(await chooseUnits({ uid, isBooted: existsSync('/run/systemd/system'), connection, link, log }));
+  const link = undo.use(new BusLink(bus.connection, () => connectSystemBus(bus.address), log));
+  const units = undo.use(await chooseUnits({ uid, isBooted: existsSync('/run/systemd/system'), link, log }));
   const authority = new HostAuthority(uid, link);
   const processes = new KernelProcesses();
   const guests = undo.use(new KernelGuests(log));
@@ -75,26 +74,27 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 interface FoundBus {
   readonly finding: Findings['bus'];
-  /** undefined where there is none. */
-  readonly connect: (() => Promise<BusConnection>) | undefined;
+  readonly connection: BusConnection | undefined;
+  /** undefined is the usual one. */
+  readonly address: string | undefined;
 }
 
 /** The system bus; one of our own where none runs; none where that cannot be started either. */
 async function findBus({ places, log, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
   const address = environment['DBUS_SYSTEM_BUS_ADDRESS'];
   try {
-    const connection = await connectSystemBus(address);
-    connection.close();
-    return { finding: { kind: 'system' }, connect: () => connectSystemBus(address) };
+    return { finding: { kind: 'system' }, connection: await connectSystemBus(address), address };
   } catch (error) {
     const code = errnoNameOf(error);
     if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error;
   }
   const program = findProgram('dbus-daemon', environment['PATH'] ?? '');
   if (program === undefined) {
-    return { finding: { kind: 'none', reason: 'no system bus runs, and dbus-daemon is not installed' }, connect: undefined };
+    const reason = 'no system bus runs, and dbus-daemon is not installed';
+    return { finding: { kind: 'none', reason }, connection: undefined, address: undefined };
   }
   const own = undo.use(await startPrivateBus(program, places.busDirectory));
   log.debug(`Started ${program} at ${own.address}`);
-  return { finding: { kind: 'private', address: own.address }, connect: () => connectSystemBus(own.address) };
+  const connection = await connectSystemBus(own.address);
+  return { finding: { kind: 'private', address: own.address }, connection, address: own.address };
 }
