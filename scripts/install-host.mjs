@@ -75,10 +75,7 @@ function uninstall() {
   const manifest = readManifest();
   if (manifest === undefined) throw new Error(`Nothing to take off: there is no ${inRoot(manifestFile)}.`);
   systemctl('stop', activeUnits(ourUnits));
-  if (isLive() && lstat('/etc/init.d/machined') !== undefined) {
-    run(['rc-service', '--ifstarted', 'machined', 'stop']);
-    run(['rc-update', '--all', 'delete', 'machined']);
-  }
+  if (isLive() && exists('/etc/init.d/machined')) stopUnderOpenrc();
   removeAll(manifest.entries);
   systemctl('daemon-reload');
   systemctl('start', manifest.toRestart);
@@ -272,6 +269,13 @@ function hasSystemd() {
 function activeUnits(names) {
   if (!hasSystemd()) return [];
   return names.filter((unit) => spawnSync('systemctl', ['is-active', '--quiet', unit]).status === 0);
+}
+
+function stopUnderOpenrc() {
+  run(['rc-service', '--ifstarted', 'machined', 'stop']);
+  const isIn = (level) => lstat(`/etc/runlevels/${level}/machined`) !== undefined;
+  const runlevels = readdirSync('/etc/runlevels').filter(isIn);
+  if (runlevels.length > 0) run(['rc-update', 'delete', 'machined', ...runlevels]);
 }
 
 /** Does nothing for an empty list of units. */
