@@ -85,8 +85,9 @@ export class PolkitAuthority implements Authority {
 
   /** Sends before it returns: until then the caller's pidfd is surely the caller's. */
   async #askForProcess(uid: number, caller: Caller, request: AuthorizationRequest): Promise<Verdict> {
+    if (caller.gone?.aborted === true) return 'denied'; // and its pidfd is closed
     const subject = processSubject(uid, caller);
-    if (subject === undefined || caller.gone?.aborted === true) return 'denied';
+    if (subject === undefined) return 'denied';
     if (!request.interactive) return this.#ask(subject, request);
     const cancellation = this.#nextCancellation();
     const cancel = (): void => this.#cancel(cancellation);
