@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { noVsockCid, type Machine } from '../../src/domain/machine.js';
+import type { Store } from '../../src/ports/store.js';
+
+export interface StoreSetup extends Disposable {
+  readonly store: Store;
+  /** Another store of the same place, as a daemon that was restarted has it. */
+  reopen(): Store;
+}
+
+/** A machine with as little as possible. */
+export const plainMachine: Machine = {
+  name: 'plain',
+  id: undefined,
+  class: 'container',
+  service: '',
+  leader: { pid: 4711, pidfdId: undefined },
+  supervisor: undefined,
+  rootDirectory: '',
+  unit: '',
+  subgroup: '',
+  networkInterfaces: [],
+  vsockCid: noVsockCid,
+  sshAddress: '',
+  sshPrivateKeyPath: '',
+  controlAddress: '',
+  owner: 0,
+  timestamp: { realtime: 1795255603330821n, monotonic: 2552363860n },
+  allocatedUnit: false,
+  state: 'running',
+};
+
+/** A machine with everything. */
+export const fullMachine: Machine = {
+  name: 'a-b.c_d',
+  id: 'd0000000000000000000000000000d01',
+  class: 'vm',
+  service: 'a b "c" $d `e` \\f\ng\rh é',
+  leader: { pid: 4194304, pidfdId: 0xffffffffffffffffn },
+  supervisor: { pid: 1, pidfdId: 2n },
+  rootDirectory: '/srv/with space/ü',
+  unit: 'machine-a\\x2db.c_d.scope',
+  subgroup: '',
+  networkInterfaces: [3, 2147483647],
+  vsockCid: 4242,
+  sshAddress: 'vsock/4242',
+  sshPrivateKeyPath: '/run/ssh/key',
+  controlAddress: '/run/control.sock',
+  owner: 4294967294,
+  timestamp: { realtime: 1795255603330822n, monotonic: 2552363861n },
+  allocatedUnit: true,
+  state: 'running',
+};
+
+const inSubgroup: Machine = {
+  ...plainMachine,
+  name: 'boxed',
+  leader: { pid: 4712, pidfdId: 7n },
+  unit: 'systemd-nspawn@boxed.service',
+  subgroup: 'payload/deep er',
+  timestamp: { realtime: 1795255603330823n, monotonic: 2552363862n },
+};
+
+/** What every Store keeps to. */
+export function storeCompliance(name: string, setUp: () => StoreSetup): void {
+  suite(`${name} is a Store`, () => {
+    test('it is empty at first', () => {
+      using setup = setUp();
+      assert.deepEqual(setup.store.load(), { machines: [], damaged: [] });
+    });
+
+    test('what is saved is loaded by the next daemon, in the order of registration', () => {
+      using setup = setUp();
+      const machines = [plainMachine, fullMachine, inSubgroup].map((machine) => ({ machine, job: '' }));
+      for (const stored of machines) setup.store.save(stored);
+      assert.deepEqual(setup.reopen().load(), { machines, damaged: [] });
+    });
+
+    test('saving again replaces what was saved', () => {
+      using setup = setUp();
+      setup.store.save({ machine: { ...inSubgroup, state: 'closing' }, job: '/org/freedesktop/systemd1/job/7' });
+      assert.deepEqual(setup.reopen().load().machines, [
+        { machine: { ...inSubgroup, state: 'closing' }, job: '/org/freedesktop/systemd1/job/7' },
+      ]);
+      setup.store.save({ machine: { ...inSubgroup, subgroup: '' }, job: '' });
+      assert.deepEqual(setup.reopen().load().machines, [{ machine: { ...inSubgroup, subgroup: '' }, job: '' }]);
+    });
+
+    test('a machine that was being opened is running when it is loaded; its job is known', () => {
+      using setup = setUp();
+      setup.store.save({ machine: { ...fullMachine, state: 'opening' }, job: '/org/freedesktop/systemd1/job/8' });
+      assert.deepEqual(setup.reopen().load().machines, [{ machine: fullMachine, job: '/org/freedesktop/systemd1/job/8' }]);
+    });
+
+    test('what is removed is gone; removing what is not there is no error', () => {
+      using setup = setUp();
+      for (const machine of [fullMachine, inSubgroup]) setup.store.save({ machine, job: '' });
+      const later = setup.reopen();
+      later.load();
+      for (const machine of [plainMachine, fullMachine, inSubgroup, inSubgroup]) later.remove(machine);
+      assert.deepEqual(setup.reopen().load(), { machines: [], damaged: [] });
+    });
+
+    test('nothing of a removed machine sticks to the next one of its name', () => {
+      using setup = setUp();
+      setup.store.save({ machine: { ...inSubgroup, state: 'closing' }, job: '' });
+      setup.store.remove(inSubgroup);
+      const next: Machine = { ...plainMachine, name: inSubgroup.name };
+      setup.store.save({ machine: next, job: '' });
+      assert.deepEqual(setup.reopen().load().machines, [{ machine: next, job: '' }]);
+    });
+  });
+}
