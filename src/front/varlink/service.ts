@@ -161,7 +161,7 @@ class PeerCall implements VarlinkCall {
 
   async caller(): Promise<Caller> {
     const { uid, pid, pidfd } = this.#peer.credentials;
-    return { uid, pid, busName: undefined, pidfd };
+    return { uid, pid, busName: undefined, pidfd, gone: this.#peer.gone };
   }
 }
 

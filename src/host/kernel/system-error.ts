@@ -17,6 +17,7 @@ const namesNodeLacks: Readonly<Record<string, number>> = {
   ENOMEDIUM: 123,
   ENOKEY: 126,
   EKEYREJECTED: 129,
+  ERFKILL: 132,
 };
 
 const nameOfErrno = new Map<number, string>();

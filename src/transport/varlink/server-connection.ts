@@ -14,6 +14,8 @@ export type Outcome =
 /** One caller's connection, as the methods see it. */
 export interface Peer {
   readonly credentials: PeerCredentials;
+  /** Aborted when the connection is over: from then on the peer's pidfd is closed, and nobody waits for an answer. */
+  readonly gone: AbortSignal;
 }
 
 export interface ServerConnectionOptions {
@@ -46,6 +48,8 @@ export class ServerConnection {
   readonly #reader = new FrameReader();
   readonly #calls: MethodCall[] = [];
   readonly #peer: Peer;
+  /** Only made when somebody asks for it: most calls never do. */
+  #departure: AbortController | undefined;
   #busy = false;
   #paused = false;
   #ended = false;
@@ -58,7 +62,13 @@ export class ServerConnection {
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
     this.#stream = options.stream;
-    this.#peer = { credentials: options.stream.peer };
+    const gone = () => (this.#departure ??= departure(this.#over)).signal;
+    this.#peer = {
+      credentials: options.stream.peer,
+      get gone() {
+        return gone();
+      },
+    };
   }
 
   start(): void {
@@ -256,11 +266,18 @@ export class ServerConnection {
     this.#over = true;
     this.#calls.length = 0;
     this.#batch = '';
+    this.#departure?.abort();
     void this.#current?.return?.();
     this.#current = undefined;
     this.#resumeReplies();
     this.#options.closed();
   }
+}
+
+function departure(hasLeft: boolean): AbortController {
+  const controller = new AbortController();
+  if (hasLeft) controller.abort();
+  return controller;
 }
 
 const internalError = {
