@@ -1,0 +1,360 @@
+import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
+import type { ScopeJob, ScopeRequest, UnitPlace, UnitWatcher, Units } from '../../ports/units.js';
+import { BusError, isBusError } from '../../transport/dbus/bus-error.js';
+import { bus, type BusConnection } from '../../transport/dbus/connection.js';
+import { escapeLabel } from '../../wire/dbus/object-path.js';
+import type { ReceivedSignal } from '../../wire/dbus/received.js';
+import { variant, type Variant } from '../../wire/dbus/value.js';
+import { placeOfCgroup } from './cgroup-path.js';
+
+// Interface and signals: org.freedesktop.systemd1(5). Which properties a machine's scope gets, and which error a caller
+// sees, is what systemd-machined 262 was seen to do.
+
+const systemd = 'org.freedesktop.systemd1';
+const manager = { destination: systemd, path: '/org/freedesktop/systemd1', interface: `${systemd}.Manager` } as const;
+const unitInterface = `${systemd}.Unit`;
+const unitPaths = `${manager.path}/unit`;
+
+const noSuchUnit = `${systemd}.NoSuchUnit`;
+const unitExists = `${systemd}.UnitExists`;
+const jobFailed = `${systemd}.JobFailed`;
+const transactionIsDestructive = `${systemd}.TransactionIsDestructive`;
+/** What systemd answers for a property that it does not know. */
+const propertyReadOnly = 'org.freedesktop.DBus.Error.PropertyReadOnly';
+
+/** Units asked for in one call, so that neither side is kept busy for long. */
+const unitsPerQuestion = 500;
+
+/** A scope that systemd has been asked for and that is not there yet. */
+interface StartingScope {
+  readonly unit: string;
+  /** '' until systemd has answered. */
+  job: string;
+  /** Results of this unit's jobs that ended before it was known which one is ours. */
+  readonly results: Map<string, string>;
+  /** The unit's ActiveState as far as it was told: until the job is done, 'inactive' means nothing. */
+  activeState: string;
+  readonly finish: (failure: Failure | undefined) => void;
+}
+
+interface WatchedUnit {
+  readonly unit: string;
+  readonly watchers: Set<{ readonly watcher: UnitWatcher }>;
+}
+
+/** As ListUnitsByNames tells it. */
+interface UnitState {
+  readonly unit: string;
+  readonly activeState: string;
+  /** The path of the job that is under way, or ''. */
+  readonly job: string;
+}
+
+/**
+ * Units of systemd, over its bus. Works only while it is attached to a connection; watches outlive the loss of one, and
+ * are looked at anew with the next. Why all of systemd's units are listened to: docs/decisions/0006-unit-watching.md.
+ */
+export class SystemdUnits implements Units {
+  readonly kind = 'systemd';
+  #connection: BusConnection | undefined;
+  #subscriptions: Disposable[] = [];
+  /** These two by the object path of the unit. */
+  readonly #starting = new Map<string, StartingScope>();
+  readonly #watched = new Map<string, WatchedUnit>();
+  /** Units that systemd keeps in memory for us, on this connection. */
+  readonly #referenced = new Set<string>();
+  /** Whether systemd takes a leader's pidfd (StartTransientUnit's PIDFDs, since systemd 253). */
+  #takesPidfds = true;
+
+  /**
+   * Uses this connection, which stays the caller's, until it is over or another is attached. Resolves once nothing that
+   * happens to a unit is missed, and all watched units have been looked at. Rejects with BusError.
+   */
+  async attach(connection: BusConnection): Promise<void> {
+    this.#detach();
+    this.#connection = connection;
+    void connection.closed.then(() => {
+      if (this.#connection === connection) this.#detach();
+    });
+    this.#subscriptions = await Promise.all([
+      connection.subscribe({ rule: managerRule('JobRemoved'), signature: 'uoss' }, ([, job, unit, result]) => {
+        this.#onJobRemoved(unit, job, result);
+      }),
+      connection.subscribe({ rule: managerRule('UnitRemoved'), signature: 'so' }, ([unit]) => this.#onUnitRemoved(unit)),
+      connection.subscribe({ rule: managerRule('Reloading'), signature: 'b' }, ([active]) => {
+        if (!active) this.#lookAgain(this.#unitsOfInterest());
+      }),
+      connection.subscribe({ rule: ownerRule, signature: 'sss' }, ([, , owner]) => {
+        if (owner !== '') this.#onSystemdReturned();
+      }),
+      connection.subscribe(
+        { rule: unitRule, signature: 'sa{sv}as', concerns: (signal) => this.#isOfInterest(signal) },
+        ([, changed, invalidated], signal) => {
+          const state = changed.get('ActiveState');
+          if (state !== undefined) this.#onActiveState(signal.path, String(state.value));
+          else if (invalidated.includes('ActiveState')) this.#lookAgain(this.#unitsOfInterest(signal.path));
+        },
+      ),
+    ]);
+    await connection.call({ ...manager, member: 'Subscribe', replySignature: '' });
+    await this.#check(this.#unitsOfInterest());
+  }
+
+  placeOf(cgroup: string): UnitPlace | undefined {
+    return placeOfCgroup(cgroup);
+  }
+
+  async startScope(request: ScopeRequest): Promise<ScopeJob> {
+    const { unit } = request;
+    const path = pathOf(unit);
+    if (this.#starting.has(path)) throw new Failure('system', `Unit ${unit} is being started`, { busError: unitExists });
+    const { starting, done } = newStart(unit);
+    this.#starting.set(path, starting);
+    try {
+      starting.job = await this.#startTransientUnit(request);
+    } catch (error) {
+      this.#starting.delete(path);
+      throw refusal(error);
+    }
+    this.#referenced.add(unit);
+    const result = starting.results.get(starting.job);
+    if (result !== undefined) this.#finishStart(starting, result);
+    return { job: starting.job, done };
+  }
+
+  async killAll(unit: string, subgroup: string, signal: number): Promise<void> {
+    try {
+      await this.#kill(unit, subgroup, signal);
+    } catch (error) {
+      if (isBusError(error, noSuchUnit)) throw systemFailure('ENOENT', error.message, error);
+      throw refusal(error);
+    }
+  }
+
+  async stop(unit: string): Promise<string> {
+    try {
+      const request = { ...manager, member: 'StopUnit', signature: 'ss', body: [unit, 'fail'], replySignature: 'o' } as const;
+      const [job] = await this.#bus.call(request);
+      return job;
+    } catch (error) {
+      if (isBusError(error, noSuchUnit)) return '';
+      // The unit has another job, which would have to be cancelled.
+      if (isBusError(error, transactionIsDestructive)) throw systemFailure('EDEADLK', error.message, error);
+      throw refusal(error);
+    }
+  }
+
+  async isActive(unit: string): Promise<boolean> {
+    if (this.#starting.has(pathOf(unit))) return true;
+    try {
+      const [state] = await this.#statesOf([unit]);
+      return state !== undefined && !hasEnded(state.activeState);
+    } catch (error) {
+      throw refusal(error);
+    }
+  }
+
+  watch(unit: string, watcher: UnitWatcher): Disposable {
+    const path = pathOf(unit);
+    const watched = this.#watched.get(path) ?? { unit, watchers: new Set() };
+    const watch = { watcher };
+    this.#watched.set(path, watched);
+    watched.watchers.add(watch);
+    return {
+      [Symbol.dispose]: () => {
+        watched.watchers.delete(watch);
+        if (watched.watchers.size === 0 && this.#watched.get(path) === watched) this.#watched.delete(path);
+      },
+    };
+  }
+
+  release(unit: string): void {
+    if (!this.#referenced.delete(unit)) return;
+    this.#connection?.tell({ ...manager, member: 'UnrefUnit', signature: 's', body: [unit] });
+  }
+
+  [Symbol.dispose](): void {
+    this.#watched.clear();
+    this.#detach();
+  }
+
+  /** Whoever waits for a job is told that nobody knows how it ends. */
+  #detach(): void {
+    this.#connection = undefined;
+    for (const subscription of this.#subscriptions) subscription[Symbol.dispose]();
+    this.#subscriptions = [];
+    this.#referenced.clear();
+    const starting = [...this.#starting.values()];
+    this.#starting.clear();
+    for (const { finish } of starting) finish(new Failure('not-available', 'The connection to systemd was lost'));
+  }
+
+  get #bus(): BusConnection {
+    if (this.#connection === undefined) throw new Failure('not-available', 'There is no connection to systemd');
+    return this.#connection;
+  }
+
+  async #startTransientUnit(request: ScopeRequest): Promise<string> {
+    const properties = (leader: NamedVariant): readonly NamedVariant[] => [
+      ['Slice', variant('s', 'machine.slice')],
+      ['Description', variant('s', request.description)],
+      leader,
+      ['Delegate', variant('b', true)],
+      ['CollectMode', variant('s', 'inactive-or-failed')],
+      ['AddRef', variant('b', true)],
+      ['TasksMax', variant('t', 16384n)],
+      ...request.properties.map(({ name, signature, value }): NamedVariant => [name, { signature, value }]),
+    ];
+    const start = async (leader: NamedVariant): Promise<string> => {
+      const [job] = await this.#bus.call({
+        ...manager, member: 'StartTransientUnit', signature: 'ssa(sv)a(sa(sv))',
+        body: [request.unit, 'fail', properties(leader), []], replySignature: 'o',
+      });
+      return job;
+    };
+    const { pid, pidfd } = request.leader;
+    if (pidfd === undefined || !this.#takesPidfds) return start(['PIDs', variant('au', [pid])]);
+    try {
+      return await start(['PIDFDs', variant('ah', [pidfd])]);
+    } catch (error) {
+      if (!isBusError(error, propertyReadOnly) || !error.message.includes('PIDFDs')) throw error;
+      this.#takesPidfds = false;
+      return start(['PIDs', variant('au', [pid])]);
+    }
+  }
+
+  async #kill(unit: string, subgroup: string, signal: number): Promise<void> {
+    const all = { ...manager, member: 'KillUnit', signature: 'ssi', body: [unit, 'all', signal], replySignature: '' } as const;
+    if (subgroup === '') {
+      await this.#bus.call(all);
+      return;
+    }
+    await this.#bus.call({
+      ...manager, member: 'KillUnitSubgroup', signature: 'sssi', body: [unit, 'cgroup', subgroup, signal], replySignature: '',
+    });
+  }
+
+  async #statesOf(units: readonly string[]): Promise<readonly UnitState[]> {
+    const [states] = await this.#bus.call({
+      ...manager, member: 'ListUnitsByNames', signature: 'as', body: [units], replySignature: 'a(ssssssouso)',
+    });
+    return states.map(([unit, , , activeState, , , , jobNumber, , job]) => ({ unit, activeState, job: jobNumber === 0 ? '' : job }));
+  }
+
+  #unitsOfInterest(path?: string): readonly string[] {
+    const entries = path === undefined
+      ? [...this.#watched.values(), ...this.#starting.values()]
+      : [this.#watched.get(path), this.#starting.get(path)];
+    return [...new Set(entries.flatMap((entry) => (entry === undefined ? [] : [entry.unit])))];
+  }
+
+  #isOfInterest(signal: ReceivedSignal): boolean {
+    return this.#watched.has(signal.path) || this.#starting.has(signal.path);
+  }
+
+  #onActiveState(path: string, activeState: string): void {
+    const starting = this.#starting.get(path);
+    if (starting !== undefined) starting.activeState = activeState;
+    else if (hasEnded(activeState)) this.#tellGone(path);
+  }
+
+  #onJobRemoved(unit: string, job: string, result: string): void {
+    const starting = this.#starting.get(pathOf(unit));
+    if (starting === undefined) return;
+    if (starting.job === '') starting.results.set(job, result);
+    else if (starting.job === job) this.#finishStart(starting, result);
+  }
+
+  /** It may be back by now; and systemd says this, too, of units that it loads for a moment to answer a question. */
+  #onUnitRemoved(unit: string): void {
+    this.#lookAgain(this.#unitsOfInterest(pathOf(unit)));
+  }
+
+  /** systemd was executed anew, or has come (back) to the bus: it does not know any more that it has a subscriber. */
+  #onSystemdReturned(): void {
+    this.#connection?.tell({ ...manager, member: 'Subscribe' });
+    this.#lookAgain(this.#unitsOfInterest());
+  }
+
+  #finishStart(starting: StartingScope, result: string): void {
+    const { unit } = starting;
+    this.#starting.delete(pathOf(unit));
+    if (result !== 'done') {
+      this.release(unit);
+      const message = `Start job for unit ${unit} failed with '${result}'`;
+      return starting.finish(new Failure('system', message, { busError: jobFailed }));
+    }
+    starting.finish(undefined);
+    // It may have ended right away, which could not be told from its not having begun.
+    if (hasEnded(starting.activeState)) this.#lookAgain([unit]);
+  }
+
+  #tellGone(path: string): void {
+    const watched = this.#watched.get(path);
+    if (watched === undefined) return;
+    this.#watched.delete(path);
+    for (const { watcher } of watched.watchers) watcher.gone(watched.unit);
+  }
+
+  /** A failure is none: without systemd or the bus there is nothing to see, and both are looked at anew when they return. */
+  #lookAgain(units: readonly string[]): void {
+    this.#check(units).catch((error: unknown) => {
+      if (!(error instanceof BusError) && !isFailure(error, 'not-available')) throw error;
+    });
+  }
+
+  async #check(units: readonly string[]): Promise<void> {
+    for (let start = 0; start < units.length; start += unitsPerQuestion) {
+      const states = await this.#statesOf(units.slice(start, start + unitsPerQuestion));
+      for (const state of states) this.#compare(state);
+    }
+  }
+
+  #compare({ unit, activeState, job }: UnitState): void {
+    const starting = this.#starting.get(pathOf(unit));
+    if (starting === undefined) {
+      if (hasEnded(activeState)) this.#tellGone(pathOf(unit));
+    } else if (starting.job !== '' && job !== starting.job) {
+      // Its job has ended unheard.
+      this.#finishStart(starting, hasEnded(activeState) ? 'failed' : 'done');
+    }
+  }
+}
+
+type NamedVariant = readonly [name: string, value: Variant];
+
+const managerRule = (member: string) => ({ sender: systemd, path: manager.path, interface: manager.interface, member });
+
+const unitRule = {
+  sender: systemd, pathNamespace: unitPaths, interface: 'org.freedesktop.DBus.Properties', member: 'PropertiesChanged',
+  args: new Map([[0, unitInterface]]),
+};
+
+const ownerRule = {
+  sender: bus.destination, path: bus.path, interface: bus.interface, member: 'NameOwnerChanged',
+  args: new Map([[0, systemd]]),
+};
+
+function pathOf(unit: string): string {
+  return `${unitPaths}/${escapeLabel(unit)}`;
+}
+
+/** 'reloading', 'refreshing', 'maintenance' and the states on the way there and back are all alive. */
+function hasEnded(activeState: string): boolean {
+  return activeState === 'inactive' || activeState === 'failed';
+}
+
+function newStart(unit: string): { readonly starting: StartingScope; readonly done: Promise<void> } {
+  let finish: StartingScope['finish'] = () => undefined;
+  const done = new Promise<void>((resolve, reject) => {
+    finish = (failure) => (failure === undefined ? resolve() : reject(failure));
+  });
+  return { starting: { unit, job: '', results: new Map(), activeState: 'inactive', finish }, done };
+}
+
+/** What systemd refuses is told to the caller as it is. */
+function refusal(error: unknown): Failure {
+  if (isFailure(error)) return error;
+  if (error instanceof BusError) return new Failure('system', error.message, { busError: error.busName, cause: error });
+  throw error;
+}
