@@ -38,6 +38,7 @@ export async function authorize(authority: Authority, call: Call, subject: Subje
     details: { ...details, ...subject.details },
     interactive: call.interactive,
   });
+  if (caller.gone?.aborted === true) throw accessDenied('The caller has left'); // nothing is done behind its back
   if (verdict === 'denied') throw accessDenied();
   if (verdict === 'interactive-authentication-required') throw authenticationRequired();
 }

@@ -4,7 +4,7 @@ import { checkKillWhom, checkSignal, scopeName, type Registration } from '../dom
 import { Registry, sameProcess, type ProcessView } from '../domain/registry.js';
 import { UndoStack } from '../domain/undo.js';
 import type { IdMapping, UserId } from '../domain/users.js';
-import type { Authority } from '../ports/authority.js';
+import type { Authority, Caller } from '../ports/authority.js';
 import type { Clock } from '../ports/clock.js';
 import type { Log } from '../ports/log.js';
 import type { ProcessHandle, Processes } from '../ports/processes.js';
@@ -55,6 +55,7 @@ export class Machines implements Disposable {
   readonly #residences = new Map<string, Residence>();
   readonly #observers = new Set<MachinesObserver>();
   readonly #view: ProcessView;
+  #closed = false;
 
   constructor(ports: MachinesPorts) {
     this.#ports = ports;
@@ -65,7 +66,9 @@ export class Machines implements Disposable {
     };
   }
 
+  /** Machines and their state files stay; what is under way fails without touching them. */
   [Symbol.dispose](): void {
+    this.#closed = true;
     for (const residence of this.#residences.values()) residence[Symbol.dispose]();
     this.#residences.clear();
   }
@@ -136,66 +139,56 @@ export class Machines implements Disposable {
 
   /**
    * Admits a machine; resolves when it runs. Takes over `request.leader`. Throws Failure 'machine-exists', 'system'
-   * (EEXIST: its leader or unit is a machine's already; ENXIO: its leader is in no unit), or what the units refuse.
-   * Whatever goes wrong, the machines and processes that are there are left alone.
+   * (EEXIST: its leader or unit is a machine's already; ENXIO: its leader is in no unit; ECANCELED: it was unregistered
+   * before its scope was there), or what the units refuse. Whatever goes wrong, the machines and processes that are there
+   * are left alone.
    */
   async register(call: Call, request: RegisterRequest): Promise<Machine> {
     using undo = new UndoStack();
     const { registration, scope } = request;
     if (request.leader !== undefined) undo.use(request.leader);
+    const caller = await call.caller();
+    const callerProcess = this.#openCaller(caller); // now: authorization may take so long that its PID is another's
+    if (callerProcess !== undefined) undo.use(callerProcess);
     await authorize(this.#ports.authority, call, {
       name: registration.name,
       details: registration.class === undefined ? {} : { class: registration.class },
     });
     this.refuseName(registration.name);
     if (registration.class === undefined) throw new Failure('not-supported', 'Operation not supported');
-    const caller = await call.caller();
     if (caller.uid === undefined) throw accessDenied('Nothing is known of the caller');
-    const callerProcess = this.#openProcess(caller.pid);
-    if (callerProcess !== undefined) undo.use(callerProcess);
     const leader = request.leader ?? callerProcess;
     if (leader === undefined) throw invalidArgument('leader', 'Name a leader: the process of the caller is not known');
-    const supervisor = leader.identity.pid === callerProcess?.identity.pid ? undefined : callerProcess;
     this.#refuseOthersProcess(leader, caller.uid);
+    const supervisor = this.#supervisorOf(leader, callerProcess, caller.uid);
     const described = { ...registration, class: registration.class };
     const machine = this.#describe(described, leader, supervisor, caller.uid, scope !== undefined);
-    this.#registry.add(machine);
-    undo.defer(() => this.#registry.remove(machine.name));
-    const residence = new Residence(machine, leader, supervisor, this.#ports.units, (reason) =>
-      this.#ended(machine.name, reason),
-    );
-    this.#residences.set(machine.name, residence);
-    undo.defer(() => this.#residences.delete(machine.name));
-    if (scope === undefined) this.#settle(machine, undo);
-    else await this.#settleInScope(machine, residence, scope.properties, undo);
+    const residence = this.#admit(machine, leader, supervisor);
+    undo.defer(() => this.#remove(residence));
+    if (scope === undefined) this.#settle(machine, residence);
+    else await this.#settleInScope(machine, residence, scope.properties);
     if (!leader.isAlive()) throw systemFailure('ESRCH', 'No such process: the leader ended during its registration');
     residence.watch();
-    if (leader !== callerProcess && supervisor === undefined) callerProcess?.[Symbol.dispose]();
     undo.keep();
+    if (callerProcess !== leader && callerProcess !== supervisor) callerProcess?.[Symbol.dispose]();
     this.#ports.log.info(`New machine ${machine.name}.`, { MACHINE_NAME: machine.name });
     return this.byName(machine.name);
   }
 
   /** Forgets a machine and leaves its processes alone. */
   async unregister(call: Call, reference: MachineReference): Promise<void> {
-    const machine = await this.#authorized(call, reference);
-    if (machine === this.host) return; // it is always there
-    this.#remove(machine.name);
+    const machine = await this.byReference(reference, call);
+    const residence = await this.#authorize(call, machine);
+    if (residence !== undefined) this.#remove(residence); // `.host` is always there
   }
 
   /** Ends a machine: stops its unit, or kills its leader where it has none. */
   async terminate(call: Call, reference: MachineReference): Promise<void> {
-    const machine = await this.#authorized(call, reference);
-    const residence = this.#residenceOf(machine);
+    const machine = await this.byReference(reference, call);
+    const residence = (await this.#authorize(call, machine)) ?? refuseHost();
+    if (machine.unit !== '') return this.#stopUnit(machine, residence);
     residence.terminating = true;
-    if (machine.unit === '') {
-      residence.leader.signal(9);
-      return;
-    }
-    const job = await this.#ports.units.stop(machine.unit);
-    const current = this.#registry.find(machine.name);
-    if (current === undefined) return; // it has ended meanwhile
-    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'closing'), job });
+    residence.leader.signal(9);
   }
 
   /** Sends a signal, 1 … 64, to whom 'leader', 'supervisor' or 'all' (also: '') means. */
@@ -203,8 +196,7 @@ export class Machines implements Disposable {
     const named = await this.byReference(reference, call);
     const whom = checkKillWhom(whomText);
     const signal = checkSignal(signalNumber);
-    await this.#authorizeFor(call, named);
-    const residence = this.#residenceOf(named);
+    const residence = (await this.#authorize(call, named)) ?? refuseHost();
     if (whom === 'all' && named.unit !== '') {
       await this.#ports.units.killAll(named.unit, named.subgroup, signal);
       return;
@@ -219,14 +211,15 @@ export class Machines implements Disposable {
     return this.#residences.get(machine.name)?.mappings(kind, this.#ports.processes);
   }
 
-  async #authorized(call: Call, reference: MachineReference): Promise<Machine> {
-    const machine = await this.byReference(reference, call);
-    await this.#authorizeFor(call, machine);
-    return machine;
-  }
-
-  async #authorizeFor(call: Call, machine: Machine): Promise<void> {
+  /**
+   * Resolves, if the caller may do this to the machine, with the hold on it; undefined for `.host`. While the caller was
+   * looked up and asked, the machine may have ended, and its name been given to a machine of somebody else.
+   */
+  async #authorize(call: Call, machine: Machine): Promise<Residence | undefined> {
+    const residence = this.#residences.get(machine.name);
     await authorize(this.#ports.authority, call, { name: machine.name, owner: machine.owner });
+    if (this.#residences.get(machine.name) === residence) return residence;
+    throw new Failure('no-such-machine', `No machine '${machine.name}' known`);
   }
 
   async #byProcess(
@@ -242,20 +235,16 @@ export class Machines implements Disposable {
     return this.#registry.byProcess(pid, this.#view);
   }
 
-  #residenceOf(machine: Machine): Residence {
-    const residence = this.#residences.get(machine.name);
-    if (residence === undefined) throw systemFailure('EOPNOTSUPP', 'Operation not supported');
-    return residence;
+  /** By pidfd where the transport has one: the PID of a caller that has ended may be another process's. */
+  #openCaller({ pid, pidfd, gone }: Caller): ProcessHandle | undefined {
+    if (pidfd === undefined) return this.#openProcess(pid);
+    if (gone?.aborted === true) return undefined; // and the pidfd with it
+    return unlessEnded(() => this.#ports.processes.openPidFd(pidfd));
   }
 
   #openProcess(pid: number | undefined): ProcessHandle | undefined {
     if (pid === undefined || pid <= 0) return undefined;
-    try {
-      return this.#ports.processes.open(pid);
-    } catch (error) {
-      if (isFailure(error, 'system')) return undefined; // it has ended
-      throw error;
-    }
+    return unlessEnded(() => this.#ports.processes.open(pid));
   }
 
   #refuseOthersProcess(leader: ProcessHandle, uid: UserId): void {
@@ -263,6 +252,16 @@ export class Machines implements Disposable {
     const owner = this.#ports.processes.ownerOf(leader.identity.pid);
     if (owner === undefined || !leader.isAlive()) throw systemFailure('ESRCH', 'No such process');
     if (owner !== uid) throw accessDenied('Only privileged users may register machines for other users');
+  }
+
+  /**
+   * The caller, unless it is the leader itself. The owner of a machine may send its supervisor signals, so nobody gets a
+   * supervisor that is another user's: the PID may have been reused, where it is all that is known of the caller.
+   */
+  #supervisorOf(leader: ProcessHandle, caller: ProcessHandle | undefined, uid: UserId): ProcessHandle | undefined {
+    if (caller === undefined || caller.identity.pid === leader.identity.pid) return undefined;
+    const isTheirs = uid === 0 || this.#ports.processes.ownerOf(caller.identity.pid) === uid;
+    return isTheirs ? caller : undefined;
   }
 
   #placeOf(pid: number): UnitPlace | undefined {
@@ -295,61 +294,110 @@ export class Machines implements Disposable {
     };
   }
 
-  #settle(machine: Machine, undo: UndoStack): void {
-    undo.defer(() => this.#ports.store.remove(machine));
-    this.#ports.store.save({ machine, job: '' });
-    this.#announce(machine, undo);
+  /** Takes over the handles, unless it throws: Failure 'machine-exists' or 'system' (EEXIST, ECANCELED). */
+  #admit(machine: Machine, leader: ProcessHandle, supervisor: ProcessHandle | undefined): Residence {
+    if (this.#closed) throw canceled(machine.name);
+    this.#registry.add(machine);
+    const residence: Residence = new Residence(machine, leader, supervisor, this.#ports.units, (reason) =>
+      this.#ended(residence, reason),
+    );
+    this.#residences.set(machine.name, residence);
+    return residence;
   }
 
-  async #settleInScope(
-    machine: Machine,
-    residence: Residence,
-    properties: readonly UnitProperty[],
-    undo: UndoStack,
-  ): Promise<void> {
+  #settle(machine: Machine, residence: Residence): void {
+    this.#ports.store.save({ machine, job: '' });
+    this.#announce(machine, residence);
+  }
+
+  async #settleInScope(machine: Machine, residence: Residence, properties: readonly UnitProperty[]): Promise<void> {
     const { job, done } = await this.#ports.units.startScope({
       unit: machine.unit,
       description: `${machine.class === 'vm' ? 'Virtual Machine' : 'Container'} ${machine.name}`,
       leader: { pid: machine.leader.pid, pidfd: residence.leader.pidfd },
       properties,
     });
-    undo.defer(() => this.#ports.store.remove(machine));
+    residence.scope = done;
+    if (!this.#isThere(residence)) {
+      this.#releaseScope(machine.unit, residence);
+      throw canceled(machine.name);
+    }
     this.#ports.store.save({ machine, job });
-    this.#announce(machine, undo);
+    this.#announce(machine, residence);
     await done;
-    undo.defer(() => this.#ports.units.release(machine.unit));
-    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'running'), job: '' });
+    if (!this.#isThere(residence)) throw canceled(machine.name);
+    // Whoever wanted it ended may have done so before there was a scope to be stopped.
+    if (residence.terminating) await this.#stopUnit(machine, residence);
+    else this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'running'), job: '' });
   }
 
-  #announce(machine: Machine, undo: UndoStack): void {
-    undo.defer(() => this.#notifyRemoved(machine));
+  async #stopUnit(machine: Machine, residence: Residence): Promise<void> {
+    residence.terminating = true; // before: the unit may be gone sooner than the answer is here
+    let job: string;
+    try {
+      job = await this.#ports.units.stop(machine.unit);
+    } catch (error) {
+      residence.terminating = false;
+      throw error;
+    }
+    if (!this.#isThere(residence)) return; // it has ended meanwhile
+    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'closing'), job });
+  }
+
+  /** Whether the machine is still known; another of its name is not it. */
+  #isThere(residence: Residence): boolean {
+    return this.#residences.get(residence.name) === residence;
+  }
+
+  #announce(machine: Machine, residence: Residence): void {
+    residence.announced = true;
     for (const observer of this.#observers) observer.machineNew(machine);
   }
 
   #readmit({ machine, job }: StoredMachine): void {
     using undo = new UndoStack();
     const leader = this.#openProcess(machine.leader.pid);
+    if (leader !== undefined) undo.use(leader);
     if (leader === undefined || !this.#isStillLeader(machine, leader)) {
-      leader?.[Symbol.dispose]();
       this.#ports.log.info(`Machine ${machine.name} has ended meanwhile.`);
-      this.#ports.store.remove(machine);
-      this.#notifyRemoved(machine);
+      this.#drop(machine);
       return;
     }
-    undo.use(leader);
     const supervisor = this.#openSupervisor(machine);
     if (supervisor !== undefined) undo.use(supervisor);
     const readmitted: Machine = { ...machine, leader: leader.identity, subgroup: this.#subgroupOf(machine) };
-    this.#registry.add(readmitted);
-    const residence = new Residence(readmitted, leader, supervisor, this.#ports.units, (reason) =>
-      this.#ended(machine.name, reason),
-    );
+    let residence: Residence;
+    try {
+      residence = this.#admit(readmitted, leader, supervisor);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      // Two files about one leader or unit: an earlier daemon was interrupted, or somebody wrote one by hand.
+      this.#ports.log.warning(`Machine ${machine.name} cannot be restored (${error.message}), and is forgotten.`);
+      this.#drop(machine);
+      return;
+    }
     residence.terminating = machine.state === 'closing';
-    this.#residences.set(machine.name, residence);
+    if (machine.allocatedUnit) residence.scope = Promise.resolve();
     residence.watch();
     undo.keep();
-    if (job !== '' && machine.state !== 'closing') this.#ports.store.save({ machine: readmitted, job: '' });
-    for (const observer of this.#observers) observer.machineNew(readmitted);
+    if (job !== '' && machine.state !== 'closing') this.#forgetJob(readmitted);
+    this.#announce(readmitted, residence);
+  }
+
+  /** The job that made its scope is over; that the file names it does no harm, if it cannot be written now. */
+  #forgetJob(machine: Machine): void {
+    try {
+      this.#ports.store.save({ machine, job: '' });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      this.#ports.log.warning(error.message, { MACHINE_NAME: machine.name });
+    }
+  }
+
+  /** A machine of before that is none any more. Whoever remembers it is told. */
+  #drop(machine: Machine): void {
+    this.#forgetState(machine);
+    this.#notifyRemoved(machine);
   }
 
   /** Where the state file names no pidfd inode (systemd 252), the leader has to be in the unit that it was in. */
@@ -375,26 +423,67 @@ export class Machines implements Disposable {
     return place.subgroup.replace(/(^|\/)init\.scope$/, '');
   }
 
-  #ended(name: string, reason: EndReason): void {
+  #ended(residence: Residence, reason: EndReason): void {
+    const { name } = residence;
     this.#ports.log.info(`Machine ${name} has ended (${reason === 'unit-gone' ? 'its unit is gone' : 'its leader exited'}).`, {
       MACHINE_NAME: name,
     });
-    this.#remove(name);
+    this.#remove(residence);
   }
 
-  #remove(name: string): void {
-    const machine = this.#registry.find(name);
-    if (machine === undefined) return;
-    this.#registry.remove(name);
-    this.#residences.get(name)?.[Symbol.dispose]();
-    this.#residences.delete(name);
-    this.#ports.store.remove(machine);
-    if (machine.allocatedUnit) this.#ports.units.release(machine.unit);
-    this.#notifyRemoved(machine);
+  /** Does nothing if the machine is gone already. */
+  #remove(residence: Residence): void {
+    if (!this.#isThere(residence)) return;
+    const machine = this.byName(residence.name);
+    this.#registry.remove(machine.name);
+    this.#residences.delete(machine.name);
+    residence[Symbol.dispose]();
+    this.#forgetState(machine);
+    this.#releaseScope(machine.unit, residence);
+    if (residence.announced) this.#notifyRemoved(machine);
+  }
+
+  /** A file that cannot be removed now is one of a machine that has ended when it is next read. */
+  #forgetState(machine: Machine): void {
+    try {
+      this.#ports.store.remove(machine);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      this.#ports.log.warning(error.message, { MACHINE_NAME: machine.name });
+    }
+  }
+
+  /** A scope that is still being made can only be released when it is there; one that fails leaves nothing behind. */
+  #releaseScope(unit: string, residence: Residence): void {
+    void residence.scope?.then(
+      () => {
+        if (!this.#closed) this.#ports.units.release(unit);
+      },
+      (error: unknown) => {
+        if (!isFailure(error)) throw error;
+      },
+    );
   }
 
   #notifyRemoved(machine: Machine): void {
     for (const observer of this.#observers) observer.machineRemoved(machine);
+  }
+}
+
+function canceled(name: string): Failure {
+  return systemFailure('ECANCELED', `Machine '${name}' was given up while it was being registered`);
+}
+
+function refuseHost(): never {
+  throw systemFailure('EOPNOTSUPP', 'Operation not supported');
+}
+
+function unlessEnded(open: () => ProcessHandle): ProcessHandle | undefined {
+  try {
+    return open();
+  } catch (error) {
+    if (isFailure(error, 'system')) return undefined;
+    throw error;
   }
 }
 

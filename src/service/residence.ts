@@ -1,3 +1,4 @@
+import { isFailure } from '../domain/failure.js';
 import type { Machine } from '../domain/machine.js';
 import type { IdMapping } from '../domain/users.js';
 import type { ProcessHandle, Processes } from '../ports/processes.js';
@@ -17,10 +18,15 @@ export const closingGraceMilliseconds = 10_000;
  * the machine has ended, unless it is disposed before.
  */
 export class Residence implements Disposable {
+  readonly name: string;
   readonly leader: ProcessHandle;
   readonly supervisor: ProcessHandle | undefined;
   /** The machine is being terminated: it ends with its unit, whatever survives. */
   terminating = false;
+  /** Observers have heard of the machine, so they have to hear of its end. */
+  announced = false;
+  /** Settles as the job does that makes the machine's scope; undefined where nobody has accepted to make one. */
+  scope: Promise<void> | undefined;
   readonly #unit: string;
   readonly #unitIsOwn: boolean;
   readonly #units: Units;
@@ -39,6 +45,7 @@ export class Residence implements Disposable {
     units: Units,
     ended: (reason: EndReason) => void,
   ) {
+    this.name = machine.name;
     this.leader = leader;
     this.supervisor = supervisor;
     this.#unit = machine.unit;
@@ -77,13 +84,23 @@ export class Residence implements Disposable {
   }
 
   async #leaderExited(): Promise<void> {
-    if (this.#unit === '' || !(await this.#units.isActive(this.#unit))) {
+    if (this.#unit === '' || !(await this.#mayBeActive(this.#unit))) {
       this.#end('leader-exited');
       return;
     }
     if (this.#disposed) return;
     this.#grace = setTimeout(() => this.#end('leader-exited'), closingGraceMilliseconds);
     this.#grace.unref();
+  }
+
+  /** A service manager that cannot be asked (its bus is being restarted) does not say that the unit is gone. */
+  async #mayBeActive(unit: string): Promise<boolean> {
+    try {
+      return await this.#units.isActive(unit);
+    } catch (error) {
+      if (isFailure(error)) return true;
+      throw error;
+    }
   }
 
   #unitGone(): void {
