@@ -51,13 +51,13 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const authority = new HostAuthority(uid, link);
   const processes = new KernelProcesses();
   const guests = undo.use(new KernelGuests(log));
-  const store = new StateFiles({ directory: places.stateDirectory, extraDirectory: places.extraStateDirectory });
+  const store = new StateFiles({ machines: places.stateDirectory, own: places.extraStateDirectory });
   const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
-  const services: ManagerServices = { machines, users, inspector, processes, pool: new ImagePool() };
+  const services: ManagerServices = { authority, machines, users, inspector, processes, pool: new ImagePool() };
   machines.restore();
-  undo.use(listenOnVarlink({ ...services, authority, log }, places, serviceInformation(version), options.passed));
+  undo.use(listenOnVarlink({ ...services, log }, places, serviceInformation(version), options.passed));
   await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
   const findings: Findings = {
     version,

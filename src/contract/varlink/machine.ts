@@ -165,7 +165,8 @@ export const machineVarlink = varlinkInterface({
         ptyFileDescriptor: required(integer(), 'The terminal, an index into the descriptors that come along.'),
         ptyPath: required(string, 'Its path in the machine.'),
       },
-      extra: { authorization: shell, byMode: { tty: openPty, login, shell } },
+      // each mode has an authorization of its own: see `openAuthorizations` below
+      extra: { authorization: shell },
     }),
     MapFrom: method({
       documentation: "The host's ids of a container's user and group.",
@@ -246,3 +247,6 @@ export const machineVarlink = varlinkInterface({
 
 /** What Register needs with allocateUnit. */
 export const createMachine = polkit('create-machine', { subject: 'name' });
+
+/** What the modes of Open need. */
+export const openAuthorizations = { tty: openPty, login, shell } as const;

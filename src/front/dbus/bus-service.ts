@@ -3,6 +3,7 @@ import { managerInterface } from '../../contract/dbus/manager.js';
 import type { Authority, Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
 import type { BusConnection } from '../../transport/dbus/connection.js';
+import type { Machines } from '../../service/machines.js';
 import { BusError } from '../../transport/dbus/bus-error.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
 import type { Variant } from '../../wire/dbus/value.js';
@@ -59,7 +60,10 @@ export class BusService implements Disposable {
     const service = new BusService(connection, services, ports);
     try {
       const result = await connection.requestName(busName);
-      if (result === 'owned') return service;
+      if (result === 'owned') {
+        service.#announceAll(services.machines);
+        return service;
+      }
       throw new BusError('org.freedesktop.DBus.Error.AddressInUse', `${busName} is owned by another process`);
     } catch (error) {
       service[Symbol.dispose]();
@@ -69,6 +73,11 @@ export class BusService implements Disposable {
 
   [Symbol.dispose](): void {
     this.#observation[Symbol.dispose]();
+  }
+
+  /** As the original does: whoever listens learns what a new owner of the name has, be it a restarted daemon. */
+  #announceAll(machines: Machines): void {
+    for (const machine of machines.all()) if (machine !== machines.host) this.#emit('MachineNew', machine);
   }
 
   #emit(member: keyof typeof managerInterface.signals, machine: Machine): void {

@@ -1,12 +1,13 @@
 import type { Handlers, Readers } from '../../contract/dbus/declare.js';
 import { machineInterface } from '../../contract/dbus/machine.js';
 import type { Machine } from '../../domain/machine.js';
+import type { Authority } from '../../ports/authority.js';
 import type { MachineInspector } from '../../service/inspector.js';
 import type { Machines } from '../../service/machines.js';
 import type { IncomingCall } from './incoming.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { nameInPath } from './paths.js';
-import { unavailable } from './unavailable.js';
+import { unavailableForMachine } from './unavailable.js';
 
 const noBytes = new Uint8Array(0);
 
@@ -33,11 +34,14 @@ const readers: Readers<typeof machineInterface, Machine> = {
 };
 
 export interface MachineServices {
+  readonly authority: Authority;
   readonly machines: Machines;
   readonly inspector: MachineInspector;
 }
 
-function machineHandlers({ machines, inspector }: MachineServices): Handlers<typeof machineInterface, IncomingCall, Machine> {
+function machineHandlers(services: MachineServices): Handlers<typeof machineInterface, IncomingCall, Machine> {
+  const { machines, inspector } = services;
+  const unavailable = unavailableForMachine(services);
   return {
     Terminate: async (machine, _input, call) => {
       await machines.terminate(call, { name: machine.name });
@@ -51,15 +55,15 @@ function machineHandlers({ machines, inspector }: MachineServices): Handlers<typ
     GetSSHInfo: (machine) => sshInfo(inspector, machine),
     GetOSRelease: async (machine, _input, call) => ({ fields: await inspector.osRelease(call, machine) }),
     GetUIDShift: (machine) => ({ shift: inspector.uidShift(machine) }),
-    OpenPTY: unavailable('OpenPTY'),
-    OpenLogin: unavailable('OpenLogin'),
-    OpenShell: unavailable('OpenShell'),
-    BindMount: unavailable('BindMount'),
-    CopyFrom: unavailable('CopyFrom'),
-    CopyTo: unavailable('CopyTo'),
-    CopyFromWithFlags: unavailable('CopyFromWithFlags'),
-    CopyToWithFlags: unavailable('CopyToWithFlags'),
-    OpenRootDirectory: unavailable('OpenRootDirectory'),
+    OpenPTY: unavailable,
+    OpenLogin: unavailable,
+    OpenShell: unavailable,
+    BindMount: unavailable,
+    CopyFrom: unavailable,
+    CopyTo: unavailable,
+    CopyFromWithFlags: unavailable,
+    CopyToWithFlags: unavailable,
+    OpenRootDirectory: unavailable,
   };
 }
 

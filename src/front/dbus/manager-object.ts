@@ -19,7 +19,7 @@ import type { IncomingCall } from './incoming.js';
 import { addressRows, sshInfo, type MachineServices } from './machine-object.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { machinePath } from './paths.js';
-import { unavailable } from './unavailable.js';
+import { unavailableForImages, unavailableForNamedMachine } from './unavailable.js';
 
 export interface ManagerServices extends MachineServices {
   readonly users: Users;
@@ -52,7 +52,7 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later };
+  return { ...lookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -205,28 +205,31 @@ function inspections({ machines, inspector, users }: ManagerServices) {
   };
 }
 
-const later = {
-  GetImage: unavailable('GetImage'),
-  ListImages: unavailable('ListImages'),
-  OpenMachinePTY: unavailable('OpenMachinePTY'),
-  OpenMachineLogin: unavailable('OpenMachineLogin'),
-  OpenMachineShell: unavailable('OpenMachineShell'),
-  BindMountMachine: unavailable('BindMountMachine'),
-  CopyFromMachine: unavailable('CopyFromMachine'),
-  CopyToMachine: unavailable('CopyToMachine'),
-  CopyFromMachineWithFlags: unavailable('CopyFromMachineWithFlags'),
-  CopyToMachineWithFlags: unavailable('CopyToMachineWithFlags'),
-  OpenMachineRootDirectory: unavailable('OpenMachineRootDirectory'),
-  RemoveImage: unavailable('RemoveImage'),
-  RenameImage: unavailable('RenameImage'),
-  CloneImage: unavailable('CloneImage'),
-  MarkImageReadOnly: unavailable('MarkImageReadOnly'),
-  GetImageHostname: unavailable('GetImageHostname'),
-  GetImageMachineID: unavailable('GetImageMachineID'),
-  GetImageMachineInfo: unavailable('GetImageMachineInfo'),
-  GetImageOSRelease: unavailable('GetImageOSRelease'),
-  SetPoolLimit: unavailable('SetPoolLimit'),
-  SetImageLimit: unavailable('SetImageLimit'),
-  CleanPool: unavailable('CleanPool'),
-};
-
+function later(services: ManagerServices) {
+  const ofMachine = unavailableForNamedMachine(services);
+  const ofImages = unavailableForImages(services);
+  return {
+    OpenMachinePTY: ofMachine,
+    OpenMachineLogin: ofMachine,
+    OpenMachineShell: ofMachine,
+    BindMountMachine: ofMachine,
+    CopyFromMachine: ofMachine,
+    CopyToMachine: ofMachine,
+    CopyFromMachineWithFlags: ofMachine,
+    CopyToMachineWithFlags: ofMachine,
+    OpenMachineRootDirectory: ofMachine,
+    GetImage: ofImages,
+    ListImages: ofImages,
+    RemoveImage: ofImages,
+    RenameImage: ofImages,
+    CloneImage: ofImages,
+    MarkImageReadOnly: ofImages,
+    GetImageHostname: ofImages,
+    GetImageMachineID: ofImages,
+    GetImageMachineInfo: ofImages,
+    GetImageOSRelease: ofImages,
+    SetPoolLimit: ofImages,
+    SetImageLimit: ofImages,
+    CleanPool: ofImages,
+  };
+}

@@ -1,4 +1,4 @@
-import { createMachine, machineVarlink } from '../../contract/varlink/machine.js';
+import { createMachine, machineVarlink, openAuthorizations } from '../../contract/varlink/machine.js';
 import { Failure, invalidArgument, isFailure } from '../../domain/failure.js';
 import { isRegularVsockCid } from '../../domain/registration.js';
 import { noVsockCid, type Machine, type ProcessIdentity } from '../../domain/machine.js';
@@ -7,6 +7,7 @@ import type { ProcessHandle, Processes } from '../../ports/processes.js';
 import { authorize } from '../../service/call.js';
 import type { MachineInspector } from '../../service/inspector.js';
 import type { MachineReference, Machines } from '../../service/machines.js';
+import { refuseForMachine } from '../../service/unavailable.js';
 import type { Users } from '../../service/users.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
@@ -54,16 +55,17 @@ export function machineInterface(services: MachineVarlinkServices): BoundVarlink
       });
     },
     MapTo: ({ uid, gid }) => mapTo(users, uid, gid),
-    Open: later,
-    BindMount: later,
-    CopyFrom: later,
-    CopyTo: later,
-    OpenRootDirectory: later,
+    Open: (input, call) => refuse(services, input, call.withAuthorization(openAuthorizations[input.mode])),
+    BindMount: (input, call) => refuse(services, input, call),
+    CopyFrom: (input, call) => refuse(services, input, call),
+    CopyTo: (input, call) => refuse(services, input, call),
+    OpenRootDirectory: (input, call) => refuse(services, input, call),
   });
 }
 
-function later(): never {
-  throw new Failure('not-supported', 'Not available in this version');
+async function refuse(services: MachineVarlinkServices, reference: Reference, call: VarlinkCall): Promise<never> {
+  const machine = await services.machines.byReference(referenceOf(reference), call);
+  return refuseForMachine(services.authority, call, machine);
 }
 
 function referenceOf({ name, pid }: Reference): MachineReference {
