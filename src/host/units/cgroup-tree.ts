@@ -21,7 +21,7 @@ const controllers = ['cpu', 'cpuset', 'io', 'memory', 'pids'];
  * undefined if there is no cgroup v2 tree or nothing in it is ours.
  */
 export function findCgroupBase(): CgroupBase | undefined {
-  const mount = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
+  const mount = findCgroupMount();
   if (mount === undefined) return undefined;
   const own = parseCgroup(readProcFile('/proc/self/cgroup') ?? '');
   const components = own.split('/').filter((component) => component !== '');
@@ -33,6 +33,11 @@ export function findCgroupBase(): CgroupBase | undefined {
     }
   }
   return undefined;
+}
+
+/** The directory of the root of the cgroup v2 tree; undefined where none is mounted. */
+export function findCgroupMount(): string | undefined {
+  return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
 /**

@@ -185,12 +185,13 @@ export class CgroupUnits implements Units {
     }
   }
 
-  /** undefined if the process has ended, or is in none of our cgroups. */
+  /** undefined if the process has ended, or its cgroup is outside of what this process's cgroup namespace shows. */
   #cgroupDirectoryOf(pid: number): string | undefined {
     const text = readProcFile(`/proc/${pid}/cgroup`);
     const cgroup = text === undefined ? undefined : parseCgroup(text);
-    if (cgroup === undefined || !`${cgroup}/`.startsWith(`${this.#base.path}/`)) return undefined;
-    return path.join(this.#base.directory, cgroup.slice(this.#base.path.length));
+    if (cgroup === undefined || cgroup.startsWith('/..')) return undefined;
+    const { directory, path: ownPath } = this.#base;
+    return path.join(directory.slice(0, directory.length - ownPath.length), cgroup);
   }
 
   #killLate(unit: string, directory: string): void {

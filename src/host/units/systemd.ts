@@ -1,11 +1,14 @@
+import path from 'node:path';
 import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
 import type { ScopeJob, ScopeRequest, UnitPlace, UnitWatcher, Units } from '../../ports/units.js';
-import { BusError, isBusError } from '../../transport/dbus/bus-error.js';
+import { BusError, busErrors, isBusError } from '../../transport/dbus/bus-error.js';
 import { bus, type BusConnection } from '../../transport/dbus/connection.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
 import type { ReceivedSignal } from '../../wire/dbus/received.js';
 import { variant, type Variant } from '../../wire/dbus/value.js';
+import { failureOf } from '../kernel/system-error.js';
 import { placeOfCgroup } from './cgroup-path.js';
+import { findCgroupMount, signalCgroup } from './cgroup-tree.js';
 
 // Interface and signals: org.freedesktop.systemd1(5). Which properties a machine's scope gets, and which error a caller
 // sees, is what systemd-machined 262 was seen to do.
@@ -61,6 +64,8 @@ export class SystemdUnits implements Units {
   /** These two by the object path of the unit. */
   readonly #starting = new Map<string, StartingScope>();
   readonly #watched = new Map<string, WatchedUnit>();
+  /** Watched since this turn of the loop: they may have ended before. */
+  readonly #unseen = new Set<string>();
   /** Units that systemd keeps in memory for us, on this connection. */
   readonly #referenced = new Set<string>();
   /** Whether systemd takes a leader's pidfd (StartTransientUnit's PIDFDs, since systemd 253). */
@@ -106,14 +111,14 @@ export class SystemdUnits implements Units {
 
   async startScope(request: ScopeRequest): Promise<ScopeJob> {
     const { unit } = request;
-    const path = pathOf(unit);
-    if (this.#starting.has(path)) throw new Failure('system', `Unit ${unit} is being started`, { busError: unitExists });
+    const objectPath = pathOf(unit);
+    if (this.#starting.has(objectPath)) throw new Failure('system', `Unit ${unit} is being started`, { busError: unitExists });
     const { starting, done } = newStart(unit);
-    this.#starting.set(path, starting);
+    this.#starting.set(objectPath, starting);
     try {
       starting.job = await this.#startTransientUnit(request);
     } catch (error) {
-      this.#starting.delete(path);
+      this.#starting.delete(objectPath);
       throw refusal(error);
     }
     this.#referenced.add(unit);
@@ -155,15 +160,16 @@ export class SystemdUnits implements Units {
   }
 
   watch(unit: string, watcher: UnitWatcher): Disposable {
-    const path = pathOf(unit);
-    const watched = this.#watched.get(path) ?? { unit, watchers: new Set() };
+    const objectPath = pathOf(unit);
+    const watched = this.#watched.get(objectPath) ?? { unit, watchers: new Set() };
     const watch = { watcher };
-    this.#watched.set(path, watched);
+    this.#watched.set(objectPath, watched);
     watched.watchers.add(watch);
+    this.#seeLater(unit);
     return {
       [Symbol.dispose]: () => {
         watched.watchers.delete(watch);
-        if (watched.watchers.size === 0 && this.#watched.get(path) === watched) this.#watched.delete(path);
+        if (watched.watchers.size === 0 && this.#watched.get(objectPath) === watched) this.#watched.delete(objectPath);
       },
     };
   }
@@ -224,14 +230,38 @@ export class SystemdUnits implements Units {
   }
 
   async #kill(unit: string, subgroup: string, signal: number): Promise<void> {
-    const all = { ...manager, member: 'KillUnit', signature: 'ssi', body: [unit, 'all', signal], replySignature: '' } as const;
     if (subgroup === '') {
-      await this.#bus.call(all);
+      await this.#bus.call({
+        ...manager, member: 'KillUnit', signature: 'ssi', body: [unit, 'all', signal], replySignature: '',
+      });
       return;
     }
-    await this.#bus.call({
-      ...manager, member: 'KillUnitSubgroup', signature: 'sssi', body: [unit, 'cgroup', subgroup, signal], replySignature: '',
+    try {
+      await this.#bus.call({
+        ...manager, member: 'KillUnitSubgroup', signature: 'sssi', body: [unit, 'cgroup', subgroup, signal],
+        replySignature: '',
+      });
+    } catch (error) {
+      if (!isBusError(error, busErrors.unknownMethod)) throw error;
+      await this.#killSubgroup(unit, subgroup, signal);
+    }
+  }
+
+  /** For systemd before 258, which cannot kill a part of a unit. */
+  async #killSubgroup(unit: string, subgroup: string, signal: number): Promise<void> {
+    const type = unit.slice(unit.lastIndexOf('.') + 1);
+    const [{ value: cgroup }] = await this.#bus.call({
+      destination: systemd, path: pathOf(unit), interface: 'org.freedesktop.DBus.Properties', member: 'Get',
+      signature: 'ss', body: [`${systemd}.${type.charAt(0).toUpperCase()}${type.slice(1)}`, 'ControlGroup'],
+      replySignature: 'v',
     });
+    const mount = findCgroupMount();
+    if (mount === undefined || typeof cgroup !== 'string') throw new Failure('not-supported', `${unit} has no cgroup here`);
+    try {
+      signalCgroup(path.join(mount, cgroup, subgroup), signal);
+    } catch (error) {
+      throw failureOf(error, `Cannot send signal ${signal} to ${subgroup} of ${unit}`);
+    }
   }
 
   async #statesOf(units: readonly string[]): Promise<readonly UnitState[]> {
@@ -241,10 +271,22 @@ export class SystemdUnits implements Units {
     return states.map(([unit, , , activeState, , , , jobNumber, , job]) => ({ unit, activeState, job: jobNumber === 0 ? '' : job }));
   }
 
-  #unitsOfInterest(path?: string): readonly string[] {
-    const entries = path === undefined
+  /** Together with the others of this turn, which may be thousands when the registry starts. */
+  #seeLater(unit: string): void {
+    if (this.#unseen.size === 0) setImmediate(() => this.#see());
+    this.#unseen.add(unit);
+  }
+
+  #see(): void {
+    const units = [...this.#unseen].filter((unit) => this.#watched.has(pathOf(unit)));
+    this.#unseen.clear();
+    this.#lookAgain(units);
+  }
+
+  #unitsOfInterest(objectPath?: string): readonly string[] {
+    const entries = objectPath === undefined
       ? [...this.#watched.values(), ...this.#starting.values()]
-      : [this.#watched.get(path), this.#starting.get(path)];
+      : [this.#watched.get(objectPath), this.#starting.get(objectPath)];
     return [...new Set(entries.flatMap((entry) => (entry === undefined ? [] : [entry.unit])))];
   }
 
@@ -252,10 +294,10 @@ export class SystemdUnits implements Units {
     return this.#watched.has(signal.path) || this.#starting.has(signal.path);
   }
 
-  #onActiveState(path: string, activeState: string): void {
-    const starting = this.#starting.get(path);
+  #onActiveState(objectPath: string, activeState: string): void {
+    const starting = this.#starting.get(objectPath);
     if (starting !== undefined) starting.activeState = activeState;
-    else if (hasEnded(activeState)) this.#tellGone(path);
+    else if (hasEnded(activeState)) this.#tellGone(objectPath);
   }
 
   #onJobRemoved(unit: string, job: string, result: string): void {
@@ -289,10 +331,10 @@ export class SystemdUnits implements Units {
     if (hasEnded(starting.activeState)) this.#lookAgain([unit]);
   }
 
-  #tellGone(path: string): void {
-    const watched = this.#watched.get(path);
+  #tellGone(objectPath: string): void {
+    const watched = this.#watched.get(objectPath);
     if (watched === undefined) return;
-    this.#watched.delete(path);
+    this.#watched.delete(objectPath);
     for (const { watcher } of watched.watchers) watcher.gone(watched.unit);
   }
 
