@@ -31,8 +31,9 @@ export interface ServerConnectionOptions {
 
 /** Replies wait in memory only up to this; then whoever makes them waits for the client to read. */
 const highWaterMark = 1 << 20;
-/** Calls that a client may send ahead of their replies before it is made to wait. */
+/** Calls that a client may send ahead of their replies before it is made to wait, and their characters in all. */
 const pipelineLimit = 1024;
+const pipelineLengthLimit = 1 << 20;
 /** Replies are gathered up to this many characters before they are handed to the kernel. */
 const batchLength = 1 << 16;
 
@@ -47,6 +48,8 @@ export class ServerConnection {
   readonly #stream: ByteStream;
   readonly #reader = new FrameReader();
   readonly #calls: MethodCall[] = [];
+  /** Characters of the calls that came since there was last none to be carried out. */
+  #callsLength = 0;
   readonly #peer: Peer;
   /** Only made when somebody asks for it: most calls never do. */
   #departure: AbortController | undefined;
@@ -57,7 +60,8 @@ export class ServerConnection {
   #batch = '';
   #waiting = 0;
   #drained: (() => void) | undefined;
-  #current: AsyncIterator<object> | undefined;
+  /** What makes the replies to the call that is under way, as long as there are more; endless: until the caller hangs up. */
+  #current: { readonly iterator: AsyncIterator<object>; readonly endless: boolean } | undefined;
 
   constructor(options: ServerConnectionOptions) {
     this.#options = options;
@@ -98,17 +102,25 @@ export class ServerConnection {
           return;
         }
         this.#calls.push(call);
+        this.#callsLength += frame.text.length;
       }
     } catch (error) {
       if (!(error instanceof FrameError)) throw error;
       this.#protocolViolated();
       return;
     }
-    if (this.#calls.length > pipelineLimit && !this.#paused) {
-      this.#paused = true;
-      this.#stream.pause();
-    }
     if (!this.#busy) this.#work();
+    else if (this.#calls.length > pipelineLimit || this.#callsLength > pipelineLengthLimit) this.#holdBack();
+  }
+
+  /** A caller behind whose back an endless answer goes on would have to be held back for ever. */
+  #holdBack(): void {
+    if (this.#current?.endless === true) {
+      this.close();
+      return;
+    }
+    this.#paused = true;
+    this.#stream.pause();
   }
 
   /** What came before the bad message is still answered; nothing after it is looked at. */
@@ -120,7 +132,7 @@ export class ServerConnection {
 
   #inputEnded(): void {
     this.#ended = true;
-    if (this.#current !== undefined) this.close(); // a stream of events has nobody left to listen
+    if (this.#current?.endless === true) this.close(); // nobody is left to listen
     else if (!this.#busy) this.#work();
   }
 
@@ -155,6 +167,7 @@ export class ServerConnection {
 
   #idle(): void {
     if (this.#over) return;
+    this.#callsLength = 0;
     if (this.#ended) {
       this.#stream.end();
       this.#finish();
@@ -197,7 +210,7 @@ export class ServerConnection {
       else await this.#sendAsTheyCome(outcome.parameters, outcome.kind === 'replies');
     } catch (error) {
       this.#options.failed(call, error);
-      this.#send(errorReply(internalError.error, internalError.parameters));
+      if (!call.oneway) this.#send(errorReply(internalError.error, internalError.parameters));
     }
   }
 
@@ -214,17 +227,22 @@ export class ServerConnection {
   }
 
   async #sendAsTheyCome(items: AsyncIterable<object>, lastEnds: boolean): Promise<void> {
+    if (this.#over) return;
+    if (this.#ended && !lastEnds) return this.close(); // nobody is left to listen
     const iterator = items[Symbol.asyncIterator]();
-    if (!lastEnds) this.#current = iterator;
+    this.#current = { iterator, endless: !lastEnds };
     let previous: object | undefined;
-    for (let next = await iterator.next(); next.done !== true && !this.#over; next = await iterator.next()) {
-      if (lastEnds && previous !== undefined) this.#send(reply(previous, { continues: true }));
-      if (!lastEnds) this.#send(reply(next.value, { continues: true }));
-      previous = next.value;
-      this.#flush();
-      await this.#room();
+    try {
+      for (let next = await iterator.next(); next.done !== true && !this.#over; next = await iterator.next()) {
+        if (lastEnds && previous !== undefined) this.#send(reply(previous, { continues: true }));
+        if (!lastEnds) this.#send(reply(next.value, { continues: true }));
+        previous = next.value;
+        this.#flush();
+        await this.#room();
+      }
+    } finally {
+      this.#current = undefined;
     }
-    this.#current = undefined;
     if (lastEnds) this.#send(reply(previous ?? {}));
   }
 
@@ -267,7 +285,7 @@ export class ServerConnection {
     this.#calls.length = 0;
     this.#batch = '';
     this.#departure?.abort();
-    void this.#current?.return?.();
+    void this.#current?.iterator.return?.();
     this.#current = undefined;
     this.#resumeReplies();
     this.#options.closed();
