@@ -96,7 +96,10 @@ export class BusService implements Disposable {
     if (this.#callers.size >= rememberedCallers) this.#callers.clear();
     const caller = this.#askForCaller(uniqueName);
     this.#callers.set(uniqueName, caller);
-    caller.catch(() => this.#callers.delete(uniqueName));
+    caller.then(
+      ({ uid }) => uid === undefined && this.#callers.delete(uniqueName), // the bus may only have been too busy to say
+      () => this.#callers.delete(uniqueName),
+    );
     return caller;
   }
 

@@ -1,5 +1,6 @@
 import type { Handlers, Readers } from '../../contract/dbus/declare.js';
 import { machineInterface } from '../../contract/dbus/machine.js';
+import { isFailure } from '../../domain/failure.js';
 import type { Machine } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
 import type { MachineInspector } from '../../service/inspector.js';
@@ -84,10 +85,16 @@ export function machineObjects(services: MachineServices): ObjectKind<Machine> {
     find(path, call) {
       const name = nameInPath(path);
       if (name === undefined) return undefined;
-      if (name === 'self' && call !== undefined) {
-        return machines.byPid(0, call).catch(() => machines.find(name));
-      }
-      return machines.find(name);
+      return name === 'self' && call !== undefined ? findOwn(machines, call) : machines.find(name);
     },
   };
+}
+
+async function findOwn(machines: Machines, call: IncomingCall): Promise<Machine | undefined> {
+  try {
+    return await machines.byPid(0, call);
+  } catch (error) {
+    if (isFailure(error)) return machines.find('self'); // a machine may have that name
+    throw error;
+  }
 }

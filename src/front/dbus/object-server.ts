@@ -61,13 +61,22 @@ export class ObjectServer {
       return;
     }
     if (!(answer instanceof Promise)) {
-      this.#ports.bus.reply(message, answer.signature, answer.body);
+      this.#reply(message, answer);
       return;
     }
     answer.then(
-      (reply) => this.#ports.bus.reply(message, reply.signature, reply.body),
+      (reply) => this.#reply(message, reply),
       (error: unknown) => this.#fail(message, error),
     );
+  }
+
+  /** Nothing has been sent if the values do not fit (a NUL in what a guest says of itself, for one): the caller still waits. */
+  #reply(message: ReceivedCall, { signature, body }: Reply): void {
+    try {
+      this.#ports.bus.reply(message, signature, body);
+    } catch (error) {
+      this.#fail(message, error);
+    }
   }
 
   #fail(message: ReceivedCall, error: unknown): void {
