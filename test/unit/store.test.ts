@@ -14,7 +14,7 @@ import { FakeStore } from '../../src/ports/fakes/store.js';
 import { fullMachine, plainMachine, storeCompliance } from '../compliance/store.js';
 
 class Place implements Disposable {
-  readonly root = mkdtempSync(path.join(tmpdir(), 'machined-store-'));
+  readonly root = mkdtempSync(path.join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'machined-store-')); // as /run is
   readonly directories = { machines: path.join(this.root, 'systemd/machines'), own: path.join(this.root, 'machined') };
   readonly store = new StateFiles(this.directories);
 
@@ -346,6 +346,6 @@ test('a thousand machines are saved quickly', () => {
     place.store.save({ machine: { ...fullMachine, name: `m${number}`, unit: `machine-m${number}.scope` }, job: '' });
   }
   const each = (performance.now() - started) / 1000;
-  assert.ok(each < 2, `${each} ms each`);
+  assert.ok(each < 1, `${each} ms each`);
   assert.equal(place.store.load().machines.length, 1000);
 });

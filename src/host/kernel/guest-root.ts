@@ -1,0 +1,65 @@
+// Opening files below the root directory of a process that may be hostile: openat2(2), setfsuid(2).
+import { closeSync, constants, openSync } from 'node:fs';
+import { bind, check, type Memory } from './libc.js';
+
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_IN_ROOT = 0x10;
+const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
+
+const openAt2 = bind<(number: 437, directory: number, path: Memory, how: Memory, size: number) => number>(
+  'long syscall(long, long, const void *, const void *, long)',
+);
+const setFileSystemUser = bind<(uid: number) => number>('int setfsuid(unsigned int)');
+const setFileSystemGroup = bind<(gid: number) => number>('int setfsgid(unsigned int)');
+const processControl = bind<(option: number, a: number, b: number, c: number, d: number) => number>(
+  'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
+);
+
+/** A descriptor (O_PATH) of the root directory of a process, for the caller to close. Throws Node's errors. */
+export function openRootOf(pid: number): number {
+  return openSync(`/proc/${pid}/root`, constants.O_DIRECTORY | O_PATH);
+}
+
+/**
+ * A descriptor (O_PATH) of a file below a root directory: no symbolic link, '..' or link of /proc leads out of it. It
+ * says nothing of what kind of file it is, and opening it has touched no device. The walk may wait for ever, in a file
+ * system that a guest serves. Throws SystemError.
+ */
+export function locateInRoot(root: number, path: string): number {
+  const how = Buffer.alloc(24); // struct open_how: flags, mode, resolve
+  how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC), 0);
+  how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
+  return check(openAt2(437, root, Buffer.from(`${path}\0`), how, how.length), 'openat2', path);
+}
+
+/** Opens what locateInRoot found, now that it is known to be something that can be read without side effects. */
+export function openLocated(located: number): number {
+  return openSync(`/proc/self/fd/${located}`, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+}
+
+/**
+ * Runs `work`, which has to be synchronous, with the rights to files of another user and group and none of root's own.
+ * To be called by root; only this thread is affected.
+ */
+export function withFileRightsOf<T>(uid: number, gid: number, work: () => T extends PromiseLike<unknown> ? never : T): T {
+  setFileSystemGroup(gid);
+  setFileSystemUser(uid);
+  dieWithParent();
+  try {
+    return work();
+  } finally {
+    setFileSystemUser(0);
+    setFileSystemGroup(0);
+    dieWithParent();
+  }
+}
+
+/** The kernel kills this process when its parent ends. Changing users makes it forget that: prctl(2). */
+export function dieWithParent(): void {
+  check(processControl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'prctl');
+}
+
+export { closeSync as closeLocated };
