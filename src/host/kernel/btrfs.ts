@@ -1,0 +1,94 @@
+// Quotas of btrfs subvolumes: ioctl_btrfs(2) and the layout of the quota tree, linux/btrfs_tree.h.
+import { bind, check, fileSystemStatus, type Memory } from './libc.js';
+
+const btrfsMagic = 0x9123683e;
+const BTRFS_IOC_TREE_SEARCH = 0xd0009411;
+const BTRFS_IOC_INO_LOOKUP = 0xd0009412;
+const argumentSize = 4096; // both of them
+
+const firstFreeObject = 256n; // BTRFS_FIRST_FREE_OBJECTID: the inode of every subvolume's root
+const quotaTree = 8n;
+const qgroupInfoKey = 242;
+const qgroupLimitKey = 244;
+const qgroupRelationKey = 246;
+const limitsReferenced = 1n; // BTRFS_QGROUP_LIMIT_MAX_RFER
+
+const searchHeaderSize = 32; // struct btrfs_ioctl_search_header
+const searchKeySize = 104; // struct btrfs_ioctl_search_key
+const largestU64 = 0xffffffffffffffffn;
+
+const control = bind<(fd: number, request: number, argument: Memory) => number>('int ioctl(int, unsigned long, void *)');
+
+/** In bytes. */
+export interface SubvolumeQuota {
+  readonly referenced: bigint;
+  readonly limit: bigint | undefined;
+}
+
+export function isBtrfs(fd: number): boolean {
+  const status = Buffer.alloc(256); // struct statfs is 120 bytes; f_type comes first
+  check(fileSystemStatus(fd, status), 'fstatfs');
+  return status.readUInt32LE(0) === btrfsMagic;
+}
+
+/** The id of the subvolume that holds an open file or directory. Throws SystemError. */
+export function subvolumeOf(fd: number): bigint {
+  const argument = Buffer.alloc(argumentSize); // struct btrfs_ioctl_ino_lookup_args: tree, object, name
+  argument.writeBigUInt64LE(firstFreeObject, 8);
+  check(control(fd, BTRFS_IOC_INO_LOOKUP, argument), 'ioctl');
+  return argument.readBigUInt64LE(0);
+}
+
+/**
+ * What a subvolume uses, and may use, together with those that belong to it: they are counted by the quota group of the
+ * subvolume's number and the lowest level above 0 that it is a member of; by its own where there is none. undefined if
+ * it has none at all. Throws SystemError: ENOENT where quotas are off, EPERM without CAP_SYS_ADMIN.
+ */
+export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefined {
+  const group = subtreeGroup(fd, subvolume);
+  const info = search(fd, 0n, qgroupInfoKey, group, group)[0]?.data;
+  if (info === undefined) return undefined;
+  const limit = search(fd, 0n, qgroupLimitKey, group, group)[0]?.data;
+  const isLimited = limit !== undefined && (limit.readBigUInt64LE(0) & limitsReferenced) !== 0n;
+  return {
+    referenced: info.readBigUInt64LE(8), // struct btrfs_qgroup_info_item: generation, referenced, …
+    limit: isLimited ? limit.readBigUInt64LE(8) : undefined, // struct btrfs_qgroup_limit_item: flags, max_rfer, …
+  };
+}
+
+/** A group's id has its level in the upper 16 bits; relations come in ascending order, from child to parent and back. */
+function subtreeGroup(fd: number, subvolume: bigint): bigint {
+  const relations = search(fd, subvolume, qgroupRelationKey, 0n, largestU64);
+  return relations.map(({ offset }) => offset).find((group) => BigInt.asUintN(48, group) === subvolume) ?? subvolume;
+}
+
+interface Item {
+  readonly offset: bigint;
+  readonly data: Buffer;
+}
+
+/** Items of the quota tree with this object id and type, and an offset in this range; the first few of many. */
+function search(fd: number, object: bigint, type: number, smallestOffset: bigint, largestOffset: bigint): Item[] {
+  const argument = Buffer.alloc(argumentSize);
+  argument.writeBigUInt64LE(quotaTree, 0);
+  argument.writeBigUInt64LE(object, 8);
+  argument.writeBigUInt64LE(object, 16);
+  argument.writeBigUInt64LE(smallestOffset, 24);
+  argument.writeBigUInt64LE(largestOffset, 32);
+  argument.writeBigUInt64LE(largestU64, 48); // every transaction
+  argument.writeUInt32LE(type, 56);
+  argument.writeUInt32LE(type, 60);
+  argument.writeUInt32LE(64, 64); // at most so many items
+  check(control(fd, BTRFS_IOC_TREE_SEARCH, argument), 'ioctl');
+
+  const items: Item[] = [];
+  let at = searchKeySize;
+  for (let remaining = argument.readUInt32LE(64); remaining > 0; remaining--) {
+    const length = argument.readUInt32LE(at + 28);
+    const data = argument.subarray(at + searchHeaderSize, at + searchHeaderSize + length);
+    const isWanted = argument.readUInt32LE(at + 24) === type && argument.readBigUInt64LE(at + 8) === object;
+    if (isWanted) items.push({ offset: argument.readBigUInt64LE(at + 16), data });
+    at += searchHeaderSize + length;
+  }
+  return items;
+}
