@@ -8,7 +8,13 @@ export interface PrivateBus extends Disposable {
   readonly address: string;
 }
 
+/** The address of the bus that a daemon with this directory has, or would have. */
+export function privateBusAddress(directory: string): string {
+  return `unix:path=${path.join(directory, 'bus')}`;
+}
+
 const startTimeLimit = 5000; // milliseconds
+const endTimeLimit = 1000; // milliseconds
 
 /** Where a program is in PATH, /usr/bin included; undefined if it is nowhere. */
 export function findProgram(name: string, searchPath: string): string | undefined {
@@ -43,9 +49,10 @@ export async function startPrivateBus(program: string, directory: string): Promi
   writeFileSync(files.pid, `${child.pid ?? 0}\n`);
   child.unref();
   return {
-    address: `unix:path=${files.socket}`,
+    address: privateBusAddress(directory),
     [Symbol.dispose]() {
       child.kill('SIGTERM');
+      waitUntilEnded(child.pid ?? 0);
       for (const file of Object.values(files)) rmSync(file, { force: true });
     },
   };
@@ -77,9 +84,25 @@ function addressPrinted(child: ChildProcess): Promise<void> {
 function endLeftover(pidFile: string): void {
   try {
     const pid = Number(readFileSync(pidFile, 'utf8'));
-    if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'dbus-daemon') process.kill(pid, 'SIGTERM');
+    if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() !== 'dbus-daemon') return;
+    process.kill(pid, 'SIGTERM');
+    waitUntilEnded(pid);
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code)))) throw error;
+  }
+}
+
+/** A bus that ends removes its socket, which must not be that of the next one by then. */
+function waitUntilEnded(pid: number): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waited = 0; waited < endTimeLimit && isRunning(pid); waited += 5) Atomics.wait(pause, 0, 0, 5);
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
   }
 }
 

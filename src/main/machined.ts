@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs';
 import { openNotifier, startWatchdog, takeWatchdogInterval } from '../host/kernel/notify.js';
 import { ServiceLog } from '../host/kernel/journal.js';
 import { raiseOpenFilesLimit } from '../host/kernel/limits.js';
+import { privateBusAddress } from '../host/private-bus.js';
 import { takePassedDescriptors } from '../host/kernel/socket-activation.js';
 import { logLevelNames, logTargets, type Log, type LogLevel } from '../ports/log.js';
 import { startDaemon } from './daemon.js';
 import { readCommandLine } from './options.js';
 import { placesOf } from './places.js';
+import { runAgainst } from './run-against.js';
 import { summary } from './summary.js';
 
 const usualLevel: LogLevel = 6;
@@ -20,6 +22,11 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exitCode = request.status;
     return;
   }
+  const uid = process.geteuid?.() ?? 0;
+  if (request.kind === 'run') {
+    process.exitCode = runAgainst(privateBusAddress(placesOf(uid, process.env).busDirectory), uid, request.command);
+    return;
+  }
   const log = openLog();
   process.on('uncaughtException', (error) => {
     // A bug. What it left half done is not known, so the state files are what to begin with again.
@@ -27,16 +34,15 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exit(1);
   });
   try {
-    await run(version, log);
+    await serve(version, uid, log);
   } catch (error) {
     log.error(`Cannot start: ${error instanceof Error ? error.message : String(error)}`);
     process.exit(1);
   }
 }
 
-async function run(version: string, log: Log): Promise<void> {
+async function serve(version: string, uid: number, log: Log): Promise<void> {
   const { env } = process;
-  const uid = process.geteuid?.() ?? 0;
   const places = placesOf(uid, env);
   const { after } = raiseOpenFilesLimit();
   log.debug(`Open files: at most ${after}`);

@@ -1,6 +1,8 @@
 /** What the command line asks for. */
 export type Request =
-  | { readonly kind: 'run' }
+  | { readonly kind: 'serve' }
+  /** Run a program against the daemon that serves already. */
+  | { readonly kind: 'run'; readonly command: readonly [string, ...string[]] }
   | { readonly kind: 'print'; readonly text: string; readonly status: number };
 
 /** sysexits(3): EX_USAGE. */
@@ -8,9 +10,12 @@ const usageError = 64;
 
 const help = `machined keeps track of the virtual machines and OS containers that run on this host.
 
-Usage: machined [--help] [--version]
+Usage: machined                   serve
+       machined run COMMAND...    run a program of systemd's (machinectl, systemd-nspawn, busctl) against a machined
+                                  that serves on a host without systemd
+       machined --help | --version
 
-It runs in the foreground, finds out what the host has (a system bus, systemd, polkit, root's rights), and serves
+It serves in the foreground, finds out what the host has (a system bus, systemd, polkit, root's rights), and serves
 org.freedesktop.machine1 on D-Bus and io.systemd.Machine on Varlink. Ctrl-C stops it and keeps the machines.
 
 Environment:
@@ -18,15 +23,24 @@ Environment:
   SYSTEMD_LOG_TARGET       where to: console, journal, kmsg, auto, null … (auto)
   DBUS_SYSTEM_BUS_ADDRESS  the system bus, where it is not at its usual place
 
-Exit status: 0 stopped as asked; 1 could not start or go on; 64 bad command line.
+Exit status: 0 stopped as asked; 1 could not start or go on; 64 bad command line; of run: the program's.
 `;
 
 export function readCommandLine(words: readonly string[], version: string): Request {
+  const [first, program, ...programArguments] = words;
+  if (first === 'run') {
+    if (program === undefined) return complaint("'run' needs a command");
+    return { kind: 'run', command: [program, ...programArguments] };
+  }
   for (const word of words) {
     if (word === '--help' || word === '-h') return { kind: 'print', text: help, status: 0 };
     if (word === '--version') return { kind: 'print', text: `machined ${version}\n`, status: 0 };
     const what = word.startsWith('-') ? 'option' : 'argument';
-    return { kind: 'print', text: `machined: unknown ${what} '${word}'. Try: machined --help\n`, status: usageError };
+    return complaint(`unknown ${what} '${word}'`);
   }
-  return { kind: 'run' };
+  return { kind: 'serve' };
+}
+
+function complaint(what: string): Request {
+  return { kind: 'print', text: `machined: ${what}. Try: machined --help\n`, status: usageError };
 }

@@ -20,7 +20,7 @@ export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
   const inSystemd = (...parts: string[]) => path.join(runtime, 'systemd', ...parts);
   return {
     stateDirectory: inSystemd('machines'),
-    extraStateDirectory: path.join(runtime, 'machined'),
+    extraStateDirectory: path.join(runtime, 'machined', 'state'),
     machineSocket: inSystemd('machine', 'io.systemd.Machine'),
     userDatabaseSocket: inSystemd('userdb', 'io.systemd.Machine'),
     resolveHookSocket: inSystemd('resolve.hook', 'io.systemd.Machine'),

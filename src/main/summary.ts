@@ -62,7 +62,11 @@ function suggestions({ bus, socket }: Findings): string[] {
     case 'system':
       return ['machinectl list', varlink];
     case 'private':
-      return [`export DBUS_SYSTEM_BUS_ADDRESS=${bus.address}`, 'machinectl list', varlink];
+      return [
+        'machined run machinectl list',
+        `DBUS_SYSTEM_BUS_ADDRESS=${bus.address} busctl tree org.freedesktop.machine1`,
+        varlink,
+      ];
     case 'none':
       return [varlink];
   }
