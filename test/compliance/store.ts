@@ -33,14 +33,14 @@ export const plainMachine: Machine = {
 
 /** A machine with everything. */
 export const fullMachine: Machine = {
-  name: 'a-b.c_d',
+  name: 'a-b.cd',
   id: 'd0000000000000000000000000000d01',
   class: 'vm',
   service: 'a b "c" $d `e` \\f\ng\rh é',
   leader: { pid: 4194304, pidfdId: 0xffffffffffffffffn },
   supervisor: { pid: 1, pidfdId: 2n },
   rootDirectory: '/srv/with space/ü',
-  unit: 'machine-a\\x2db.c_d.scope',
+  unit: 'machine-a\\x2db.cd.scope',
   subgroup: '',
   networkInterfaces: [3, 2147483647],
   vsockCid: 4242,

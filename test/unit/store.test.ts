@@ -102,7 +102,7 @@ suite('a state file', () => {
       'SUPERVISOR_PIDFDID', 'CLASS', 'REALTIME', 'MONOTONIC', 'NETIF', 'VSOCK_CID', 'SSH_ADDRESS',
       'SSH_PRIVATE_KEY_PATH', 'CONTROL_ADDRESS',
     ]);
-    assert.match(text, /^SCOPE="machine-a\\\\x2db\.c_d\.scope"$/m);
+    assert.match(text, /^SCOPE="machine-a\\\\x2db\.cd\.scope"$/m);
   });
 
   test('is readable for all in a directory that all can list, whatever the umask', () => {
@@ -145,7 +145,7 @@ suite('a state file', () => {
     using place = new Place();
     place.store.save({ machine: fullMachine, job: '' });
     place.store.save({ machine: fullMachine, job: '' });
-    assert.deepEqual(place.list(), ['a-b.c_d', 'unit:machine-a\\x2db.c_d.scope']);
+    assert.deepEqual(place.list(), ['a-b.cd', 'unit:machine-a\\x2db.cd.scope']);
   });
 
   test('that cannot be written leaves the old one as it was', () => {
