@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { openNotifier, startWatchdog, takeWatchdogInterval } from '../host/kernel/notify.js';
 import { ServiceLog } from '../host/kernel/journal.js';
 import { raiseOpenFilesLimit } from '../host/kernel/limits.js';
+import { makePrivateDirectory } from '../host/private-directory.js';
 import { privateBusAddress } from '../host/private-bus.js';
 import { takePassedDescriptors } from '../host/kernel/socket-activation.js';
 import { logLevelNames, logTargets, type Log, type LogLevel } from '../ports/log.js';
 import { startDaemon } from './daemon.js';
 import { readCommandLine } from './options.js';
-import { placesOf } from './places.js';
+import { placesOf, runtimeDirectory } from './places.js';
 import { runAgainst } from './run-against.js';
 import { summary } from './summary.js';
 
@@ -44,6 +45,8 @@ export async function main(words: readonly string[]): Promise<void> {
 async function serve(version: string, uid: number, log: Log): Promise<void> {
   const { env } = process;
   const places = placesOf(uid, env);
+  const runtime = runtimeDirectory(uid, env);
+  if (runtime !== undefined) makePrivateDirectory(runtime, uid);
   const { after } = raiseOpenFilesLimit();
   log.debug(`Open files: at most ${after}`);
   const notifier = openNotifier(env);

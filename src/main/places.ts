@@ -14,9 +14,16 @@ export interface Places {
   readonly busDirectory: string;
 }
 
+/** Where a user's sockets and state go; undefined for root, whose places are fixed. */
+export function runtimeDirectory(uid: number, environment: NodeJS.ProcessEnv): string | undefined {
+  if (uid === 0) return undefined;
+  const named = environment['XDG_RUNTIME_DIR'] ?? '';
+  return path.isAbsolute(named) ? named : `/tmp/machined-${uid}`;
+}
+
 /** Root's places are the ones that all clients know; another user's are below the runtime directory of that user. */
 export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
-  const runtime = uid === 0 ? '/run' : (environment['XDG_RUNTIME_DIR'] ?? `/tmp/machined-${uid}`);
+  const runtime = runtimeDirectory(uid, environment) ?? '/run';
   const inSystemd = (...parts: string[]) => path.join(runtime, 'systemd', ...parts);
   return {
     stateDirectory: inSystemd('machines'),
