@@ -30,7 +30,7 @@ export function formatStateFile({ machine, job }: StoredMachine): string {
     ['REALTIME', machine.timestamp.realtime],
     ['MONOTONIC', machine.timestamp.monotonic],
     ['NETIF', machine.networkInterfaces.map((index) => ` ${index}`).join('')],
-    ['VSOCK_CID', machine.vsockCid],
+    ['VSOCK_CID', machine.vsockCid === 0 ? undefined : machine.vsockCid],
     ['SSH_ADDRESS', machine.sshAddress],
     ['SSH_PRIVATE_KEY_PATH', machine.sshPrivateKeyPath],
     ['CONTROL_ADDRESS', machine.controlAddress],
@@ -56,7 +56,7 @@ export function parseStateFile(name: string, bytes: Uint8Array): StoredMachine {
     unit,
     subgroup: '',
     networkInterfaces: fields.interfaces('NETIF'),
-    vsockCid: fields.number('VSOCK_CID', 0xffffffff) ?? noVsockCid,
+    vsockCid: fields.number('VSOCK_CID', 0xffffffff) ?? missingVsockCid(fields),
     sshAddress: fields.text('SSH_ADDRESS'),
     sshPrivateKeyPath: fields.text('SSH_PRIVATE_KEY_PATH'),
     controlAddress: fields.text('CONTROL_ADDRESS'),
@@ -66,6 +66,11 @@ export function parseStateFile(name: string, bytes: Uint8Array): StoredMachine {
     state: 'running',
   };
   return { machine, job: fields.text('SCOPE_JOB') };
+}
+
+/** systemd 262 leaves out 0 alone; 252 and 257, which tell nobody's UID either, leave out that there is none. */
+function missingVsockCid(fields: Fields): number {
+  return fields.text('UID') === '' ? noVsockCid : 0;
 }
 
 /** undefined if the state file says it all. */

@@ -77,6 +77,12 @@ export function storeCompliance(name: string, setUp: () => StoreSetup): void {
       assert.deepEqual(setup.reopen().load(), { machines, damaged: [] });
     });
 
+    test('a VSOCK CID of 0 is none, and yet another one than the one that says so', () => {
+      using setup = setUp();
+      setup.store.save({ machine: { ...plainMachine, vsockCid: 0 }, job: '' });
+      assert.equal(setup.reopen().load().machines[0]?.machine.vsockCid, 0);
+    });
+
     test('saving again replaces what was saved', () => {
       using setup = setUp();
       setup.store.save({ machine: { ...inSubgroup, state: 'closing' }, job: '/org/freedesktop/systemd1/job/7' });

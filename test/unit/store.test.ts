@@ -105,6 +105,12 @@ suite('a state file', () => {
     assert.match(text, /^SCOPE="machine-a\\\\x2db\.cd\.scope"$/m);
   });
 
+  test('does not speak of a VSOCK CID of 0', () => {
+    using place = new Place();
+    place.store.save({ machine: { ...nspawnMachine, vsockCid: 0 }, job: '' });
+    assert.equal(readFileSync(place.file('c1'), 'utf8'), nspawnFile.replace('VSOCK_CID=4294967295\n', ''));
+  });
+
   test('is readable for all in a directory that all can list, whatever the umask', () => {
     const before = process.umask(0o077);
     try {
