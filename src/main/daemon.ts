@@ -16,6 +16,7 @@ import type { Log } from '../ports/log.js';
 import { MachineInspector } from '../service/inspector.js';
 import { Machines } from '../service/machines.js';
 import { Users } from '../service/users.js';
+import { isBusError } from '../transport/dbus/bus-error.js';
 import type { BusConnection } from '../transport/dbus/connection.js';
 import { BusLink } from './bus-link.js';
 import type { Places } from './places.js';
@@ -56,9 +57,15 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
   const services: ManagerServices = { authority, machines, users, inspector, processes, pool: new ImagePool() };
-  machines.restore();
-  undo.use(listenOnVarlink({ ...services, log }, places, serviceInformation(version), options.passed));
-  await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
+  try {
+    // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.
+    await BusService.refuseSecond(bus.connection);
+    undo.use(listenOnVarlink({ ...services, log }, places, serviceInformation(version), options.passed));
+    machines.restore(); // in the same turn of the loop: no client is served before
+    await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
+  } catch (error) {
+    throw explained(error);
+  }
   const findings: Findings = {
     version,
     uid,
@@ -80,14 +87,11 @@ interface FoundBus {
 }
 
 /** The system bus; one of our own where none runs; none where that cannot be started either. */
-async function findBus({ places, log, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
+async function findBus({ places, log, uid, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
   const address = environment['DBUS_SYSTEM_BUS_ADDRESS'];
-  try {
-    return { finding: { kind: 'system' }, connection: await connectSystemBus(address), address };
-  } catch (error) {
-    const code = errnoNameOf(error);
-    if (code !== 'ENOENT' && code !== 'ECONNREFUSED') throw error;
-  }
+  // only root may own the name on a host's system bus, but a bus that is named is meant
+  const connection = uid === 0 || address !== undefined ? await connectIfThere(address) : undefined;
+  if (connection !== undefined) return { finding: { kind: 'system' }, connection, address };
   const program = findProgram('dbus-daemon', environment['PATH'] ?? '');
   if (program === undefined) {
     const reason = 'no system bus runs, and dbus-daemon is not installed';
@@ -95,6 +99,26 @@ async function findBus({ places, log, environment }: DaemonOptions, undo: UndoSt
   }
   const own = undo.use(await startPrivateBus(program, places.busDirectory));
   log.debug(`Started ${program} at ${own.address}`);
-  const connection = await connectSystemBus(own.address);
-  return { finding: { kind: 'private', address: own.address }, connection, address: own.address };
+  const ownConnection = await connectSystemBus(own.address);
+  return { finding: { kind: 'private', address: own.address }, connection: ownConnection, address: own.address };
+}
+
+async function connectIfThere(address: string | undefined): Promise<BusConnection | undefined> {
+  try {
+    return await connectSystemBus(address);
+  } catch (error) {
+    const code = errnoNameOf(error);
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') return undefined;
+    throw error;
+  }
+}
+
+/** What to do about a socket or a name that is taken is more than an errno says. */
+function explained(error: unknown): unknown {
+  const isTaken = errnoNameOf(error) === 'EADDRINUSE' || isBusError(error, 'org.freedesktop.DBus.Error.AddressInUse');
+  if (!isTaken || !(error instanceof Error)) return error;
+  return new Error(
+    `${error.message}. Another registry runs. Stop it first: systemctl stop systemd-machined.socket systemd-machined.service`,
+    { cause: error },
+  );
 }

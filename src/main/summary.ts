@@ -56,14 +56,14 @@ function rightsLine({ uid, polkit }: Findings): string {
   return polkit ? 'root, and whom polkit lets' : 'root alone, for there is no polkit';
 }
 
-function suggestions({ bus, socket }: Findings): string[] {
+function suggestions({ bus, socket, uid }: Findings): string[] {
   const varlink = `varlinkctl call --more ${socket} io.systemd.Machine.List '{}'`;
   switch (bus.kind) {
     case 'system':
       return ['machinectl list', varlink];
     case 'private':
       return [
-        'machined run machinectl list',
+        ...(uid === 0 ? ['machined run machinectl list'] : []),
         `DBUS_SYSTEM_BUS_ADDRESS=${bus.address} busctl tree org.freedesktop.machine1`,
         varlink,
       ];

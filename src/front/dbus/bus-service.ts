@@ -2,7 +2,7 @@ import type { Machine } from '../../domain/machine.js';
 import { managerInterface } from '../../contract/dbus/manager.js';
 import type { Authority, Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
-import type { BusConnection } from '../../transport/dbus/connection.js';
+import { bus, type BusConnection } from '../../transport/dbus/connection.js';
 import type { Machines } from '../../service/machines.js';
 import { BusError } from '../../transport/dbus/bus-error.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
@@ -34,13 +34,13 @@ export class BusService implements Disposable {
   private constructor(connection: BusConnection, services: ManagerServices, ports: BusServicePorts) {
     this.#connection = connection;
     this.#ports = ports;
-    const bus: ServerBus = {
+    const serverBus: ServerBus = {
       reply: (call, signature, body) => connection.reply(call, signature, body),
       replyError: (call, name, message) => connection.replyError(call, name, message),
       callerOf: (uniqueName) => this.#callerOf(uniqueName),
     };
     const server = new ObjectServer(objectTree(services, ports.log), {
-      bus,
+      bus: serverBus,
       authority: ports.authority,
       log: ports.log,
       hostId: services.processes.hostId,
@@ -50,6 +50,15 @@ export class BusService implements Disposable {
       machineNew: (machine) => this.#emit('MachineNew', machine),
       machineRemoved: (machine) => this.#emit('MachineRemoved', machine),
     });
+  }
+
+  /** Rejects with BusError if another process has the name already. */
+  static async refuseSecond(connection: BusConnection | undefined): Promise<void> {
+    if (connection === undefined) return;
+    const [isOwned] = await connection.call({
+      ...bus, member: 'NameHasOwner', signature: 's', body: [busName], replySignature: 'b',
+    });
+    if (isOwned) throw ownedByAnother();
   }
 
   /**
@@ -64,7 +73,7 @@ export class BusService implements Disposable {
         service.#announceAll(services.machines);
         return service;
       }
-      throw new BusError('org.freedesktop.DBus.Error.AddressInUse', `${busName} is owned by another process`);
+      throw ownedByAnother();
     } catch (error) {
       service[Symbol.dispose]();
       throw error;
@@ -107,9 +116,7 @@ export class BusService implements Disposable {
   async #askForCaller(uniqueName: string): Promise<Caller> {
     try {
       const { body, fds } = await this.#connection.callForDescriptors({
-        destination: 'org.freedesktop.DBus',
-        path: '/org/freedesktop/DBus',
-        interface: 'org.freedesktop.DBus',
+        ...bus,
         member: 'GetConnectionCredentials',
         signature: 's',
         body: [uniqueName],
@@ -128,6 +135,10 @@ export class BusService implements Disposable {
       return { uid: undefined, pid: undefined, busName: uniqueName };
     }
   }
+}
+
+function ownedByAnother(): BusError {
+  return new BusError('org.freedesktop.DBus.Error.AddressInUse', `${busName} is owned by another process`);
 }
 
 function objectTree(services: ManagerServices, log: Log): ObjectTree {
