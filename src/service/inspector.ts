@@ -46,7 +46,7 @@ export class MachineInspector {
     }
     const release = await this.#guests.osRelease(machine.leader);
     if (release === undefined) {
-      throw new Failure('no-os-release', `Machine ${machine.name} does not contain OS release information`);
+      throw new Failure('no-os-release', 'Failed to get OS release: No such file or directory');
     }
     return release;
   }

@@ -15,7 +15,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
   'user-in-host-range': `${machine1}NoSuchUserMapping`,
   'group-in-host-range': `${machine1}NoSuchUserMapping`,
   'no-private-networking': `${machine1}NoPrivateNetworking`,
-  'no-os-release': `${machine1}NoOSReleaseInformation`,
+  'no-os-release': `${standard}FileNotFound`,
   'no-uid-shift': `${machine1}NoUIDShift`,
   'no-ipc': `${standard}NotSupported`,
   'not-available': `${standard}NotSupported`,
