@@ -13,7 +13,7 @@ const definition = `
 </domain>`;
 const machine = 'qemu-1-tiny';
 
-for (const daemon of ['real'] satisfies Daemon[]) {
+for (const daemon of ['real', 'ours'] satisfies Daemon[]) {
   suite(`libvirt with the ${daemon} daemon`, () => {
     test('a domain is a machine for as long as it runs', async () => {
       await using host = await bootHost({ suite: 'trixie-libvirt', name: `libvirt-${daemon}`, daemon });
