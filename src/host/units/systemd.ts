@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
-import type { ScopeJob, ScopeRequest, UnitPlace, UnitWatcher, Units } from '../../ports/units.js';
+import type { ScopeJob, ScopeRequest, UnitPlace, UnitProperty, UnitWatcher, Units } from '../../ports/units.js';
 import { BusError, busErrors, isBusError } from '../../transport/dbus/bus-error.js';
 import { bus, type BusConnection } from '../../transport/dbus/connection.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
@@ -22,8 +22,11 @@ const noSuchUnit = `${systemd}.NoSuchUnit`;
 const unitExists = `${systemd}.UnitExists`;
 const jobFailed = `${systemd}.JobFailed`;
 const transactionIsDestructive = `${systemd}.TransactionIsDestructive`;
-/** What systemd answers for a property that it does not know. */
 const propertyReadOnly = 'org.freedesktop.DBus.Error.PropertyReadOnly';
+const pidfds = 'PIDFDs';
+
+/** Unknown properties of one scope that are put up with: each costs another call. */
+const maximumUnknownProperties = 16;
 
 /** Units asked for in one call, so that neither side is kept busy for long. */
 const unitsPerQuestion = 500;
@@ -37,11 +40,14 @@ interface StartingScope {
   readonly results: Map<string, string>;
   /** The unit's ActiveState as far as it was told: until the job is done, 'inactive' means nothing. */
   activeState: string;
+  /** Answers to questions up to this one are older than what is known. */
+  lastStaleQuestion: number;
   readonly finish: (failure: Failure | undefined) => void;
 }
 
 interface WatchedUnit {
   readonly unit: string;
+  lastStaleQuestion: number;
   readonly watchers: Set<{ readonly watcher: UnitWatcher }>;
 }
 
@@ -64,12 +70,19 @@ export class SystemdUnits implements Units {
   /** These two by the object path of the unit. */
   readonly #starting = new Map<string, StartingScope>();
   readonly #watched = new Map<string, WatchedUnit>();
+  /** How many questions for states have been asked. */
+  #questions = 0;
   /** Watched since this turn of the loop: they may have ended before. */
   readonly #unseen = new Set<string>();
   /** Units that systemd keeps in memory for us, on this connection. */
   readonly #referenced = new Set<string>();
   /** Whether systemd takes a leader's pidfd (StartTransientUnit's PIDFDs, since systemd 253). */
   #takesPidfds = true;
+  readonly #warn: (message: string) => void;
+
+  constructor(warn: (message: string) => void = () => undefined) {
+    this.#warn = warn;
+  }
 
   /**
    * Uses this connection, which stays the caller's, until it is over or another is attached. Resolves once nothing that
@@ -117,6 +130,7 @@ export class SystemdUnits implements Units {
     this.#starting.set(objectPath, starting);
     try {
       starting.job = await this.#startTransientUnit(request);
+      starting.lastStaleQuestion = this.#questions;
     } catch (error) {
       this.#starting.delete(objectPath);
       throw refusal(error);
@@ -161,7 +175,7 @@ export class SystemdUnits implements Units {
 
   watch(unit: string, watcher: UnitWatcher): Disposable {
     const objectPath = pathOf(unit);
-    const watched = this.#watched.get(objectPath) ?? { unit, watchers: new Set() };
+    const watched = this.#watched.get(objectPath) ?? { unit, lastStaleQuestion: this.#questions, watchers: new Set() };
     const watch = { watcher };
     this.#watched.set(objectPath, watched);
     watched.watchers.add(watch);
@@ -200,33 +214,47 @@ export class SystemdUnits implements Units {
     return this.#connection;
   }
 
-  async #startTransientUnit(request: ScopeRequest): Promise<string> {
-    const properties = (leader: NamedVariant): readonly NamedVariant[] => [
+  /**
+   * A property that this systemd does not know is left out, with a warning: clients send what a newer one would take.
+   * (systemd-machined leaves out all of the caller's then, without a word.)
+   */
+  async #startTransientUnit({ unit, description, leader, properties }: ScopeRequest): Promise<string> {
+    let left = properties;
+    for (let attempt = 0; ; attempt++) {
+      const byPidfd = leader.pidfd !== undefined && this.#takesPidfds;
+      try {
+        const [job] = await this.#bus.call({
+          ...manager, member: 'StartTransientUnit', signature: 'ssa(sv)a(sa(sv))',
+          body: [unit, 'fail', this.#scopeProperties(description, leader, left), []], replySignature: 'o',
+        });
+        return job;
+      } catch (error) {
+        const name = unknownPropertyIn(error);
+        if (name === undefined || attempt === maximumUnknownProperties) throw error;
+        if (name === pidfds && byPidfd) this.#takesPidfds = false;
+        else if (left.every((property) => property.name !== name)) throw error;
+        else this.#warn(`${unit}: systemd has no property ${name}, which is left out`);
+        left = left.filter((property) => property.name !== name);
+      }
+    }
+  }
+
+  #scopeProperties(
+    description: string,
+    { pid, pidfd }: ScopeRequest['leader'],
+    properties: readonly UnitProperty[],
+  ): readonly NamedVariant[] {
+    const byPidfd = pidfd !== undefined && this.#takesPidfds;
+    return [
       ['Slice', variant('s', 'machine.slice')],
-      ['Description', variant('s', request.description)],
-      leader,
+      ['Description', variant('s', description)],
+      byPidfd ? [pidfds, variant('ah', [pidfd])] : ['PIDs', variant('au', [pid])],
       ['Delegate', variant('b', true)],
       ['CollectMode', variant('s', 'inactive-or-failed')],
       ['AddRef', variant('b', true)],
       ['TasksMax', variant('t', 16384n)],
-      ...request.properties.map(({ name, signature, value }): NamedVariant => [name, { signature, value }]),
+      ...properties.map(({ name, signature, value }): NamedVariant => [name, { signature, value }]),
     ];
-    const start = async (leader: NamedVariant): Promise<string> => {
-      const [job] = await this.#bus.call({
-        ...manager, member: 'StartTransientUnit', signature: 'ssa(sv)a(sa(sv))',
-        body: [request.unit, 'fail', properties(leader), []], replySignature: 'o',
-      });
-      return job;
-    };
-    const { pid, pidfd } = request.leader;
-    if (pidfd === undefined || !this.#takesPidfds) return start(['PIDs', variant('au', [pid])]);
-    try {
-      return await start(['PIDFDs', variant('ah', [pidfd])]);
-    } catch (error) {
-      if (!isBusError(error, propertyReadOnly) || !error.message.includes('PIDFDs')) throw error;
-      this.#takesPidfds = false;
-      return start(['PIDs', variant('au', [pid])]);
-    }
   }
 
   async #kill(unit: string, subgroup: string, signal: number): Promise<void> {
@@ -327,6 +355,8 @@ export class SystemdUnits implements Units {
       return starting.finish(new Failure('system', message, { busError: jobFailed }));
     }
     starting.finish(undefined);
+    const watched = this.#watched.get(pathOf(unit));
+    if (watched !== undefined) watched.lastStaleQuestion = this.#questions;
     // It may have ended right away, which could not be told from its not having begun.
     if (hasEnded(starting.activeState)) this.#lookAgain([unit]);
   }
@@ -347,15 +377,20 @@ export class SystemdUnits implements Units {
 
   async #check(units: readonly string[]): Promise<void> {
     for (let start = 0; start < units.length; start += unitsPerQuestion) {
+      const question = ++this.#questions;
       const states = await this.#statesOf(units.slice(start, start + unitsPerQuestion));
-      for (const state of states) this.#compare(state);
+      for (const state of states) this.#compare(state, question);
     }
   }
 
-  #compare({ unit, activeState, job }: UnitState): void {
-    const starting = this.#starting.get(pathOf(unit));
+  /** An answer is read in a later microtask than signals are: what these have told since it was asked counts for more. */
+  #compare({ unit, activeState, job }: UnitState, question: number): void {
+    const objectPath = pathOf(unit);
+    const starting = this.#starting.get(objectPath);
+    const known = starting ?? this.#watched.get(objectPath);
+    if (known === undefined || question <= known.lastStaleQuestion) return;
     if (starting === undefined) {
-      if (hasEnded(activeState)) this.#tellGone(pathOf(unit));
+      if (hasEnded(activeState)) this.#tellGone(objectPath);
     } else if (starting.job !== '' && job !== starting.job) {
       // Its job has ended unheard.
       this.#finishStart(starting, hasEnded(activeState) ? 'failed' : 'done');
@@ -381,6 +416,12 @@ function pathOf(unit: string): string {
   return `${unitPaths}/${escapeLabel(unit)}`;
 }
 
+/** The property that systemd does not know, as it says in "Cannot set property X, or unknown property." */
+function unknownPropertyIn(error: unknown): string | undefined {
+  if (!isBusError(error, propertyReadOnly)) return undefined;
+  return /^Cannot set property ([A-Za-z0-9]+),/.exec(error.message)?.[1];
+}
+
 /** 'reloading', 'refreshing', 'maintenance' and the states on the way there and back are all alive. */
 function hasEnded(activeState: string): boolean {
   return activeState === 'inactive' || activeState === 'failed';
@@ -391,7 +432,8 @@ function newStart(unit: string): { readonly starting: StartingScope; readonly do
   const done = new Promise<void>((resolve, reject) => {
     finish = (failure) => (failure === undefined ? resolve() : reject(failure));
   });
-  return { starting: { unit, job: '', results: new Map(), activeState: 'inactive', finish }, done };
+  const starting = { unit, job: '', results: new Map(), activeState: 'inactive', lastStaleQuestion: 0, finish };
+  return { starting, done };
 }
 
 /** What systemd refuses is told to the caller as it is. */
