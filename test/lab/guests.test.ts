@@ -20,7 +20,8 @@ const lookProgram = `
   console.log(JSON.stringify({
     addresses: addresses?.map(({ family, bytes }) => [family, [...bytes]]) ?? null,
     release: release === undefined ? null : [...release],
-  }));`;
+  }));
+  guests[Symbol.dispose]();`;
 
 async function ours(host: LabHost, leader: number): Promise<Seen> {
   return JSON.parse(await host.succeed(['node', '--input-type=module', '-e', lookProgram, String(leader)])) as Seen;

@@ -1,25 +1,47 @@
 // A process of its own that walks the paths of guests for the daemon. A guest can make such a walk wait for ever, in a
 // file system that it serves itself; then this process is killed, and nothing else has stood still.
-import { createInterface } from 'node:readline';
 import { isFailure } from '../../domain/failure.js';
 import { dieWithParent } from '../kernel/guest-root.js';
+import { HelperChannel } from './helper-channel.js';
 import { readOsRelease } from './os-release.js';
-import { identityOf, type OsReleaseAnswer, type OsReleaseRequest } from './protocol.js';
+import { channelDescriptor, identityOf, type Answer, type HelperMessage, type Request, type TaskName, type Tasks } from './protocol.js';
+
+/** What a task has come to. The descriptors are closed once they have been sent. */
+interface Outcome<Name extends TaskName> {
+  readonly output: Tasks[Name]['output'];
+  readonly fds?: readonly number[];
+}
+
+/** Descriptors that came with a request are closed once its task is done. Expected failures are of kind 'system'. */
+type TaskHandlers = {
+  readonly [Name in TaskName]: (input: Tasks[Name]['input'], fds: readonly number[]) => Outcome<Name>;
+};
+
+const tasks: TaskHandlers = {
+  'os-release': ({ leader }) => {
+    const fields = readOsRelease(identityOf(leader));
+    return { output: fields === undefined ? null : [...fields] };
+  },
+};
 
 dieWithParent();
 if (process.geteuid?.() === 0) process.setgroups?.([]); // root's groups may read what a guest may not
 
-// The end of the input is the end of the daemon, or of its need of this process.
-createInterface({ input: process.stdin }).on('line', (line) => {
-  process.stdout.write(`${JSON.stringify(answer(JSON.parse(line) as OsReleaseRequest))}\n`);
-});
+// Its end is the end of the daemon, or of its need of this process.
+const channel = new HelperChannel(channelDescriptor);
+for (let message = channel.receive(); message !== undefined; message = channel.receive()) {
+  channel.send(answer(message));
+}
 
-function answer(request: OsReleaseRequest): OsReleaseAnswer {
+function answer({ text, fds }: HelperMessage): HelperMessage {
+  const request = JSON.parse(text) as Request<TaskName>;
   try {
-    const fields = readOsRelease(identityOf(request));
-    return { fields: fields === undefined ? null : [...fields] };
+    const { output, fds: found = [] } = tasks[request.task](request.input, fds);
+    return { text: JSON.stringify({ output } satisfies Answer<TaskName>), fds: found };
   } catch (error) {
     if (!isFailure(error, 'system') || error.errno === undefined) throw error;
-    return { errno: error.errno, message: error.message };
+    return { text: JSON.stringify({ errno: error.errno, message: error.message } satisfies Answer<TaskName>), fds: [] };
+  } finally {
+    channel.release(fds);
   }
 }

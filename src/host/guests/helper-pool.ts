@@ -1,7 +1,11 @@
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import type { Socket } from 'node:net';
-import { StringDecoder } from 'node:string_decoder';
-import { Failure, systemFailure } from '../../domain/failure.js';
+import { fileURLToPath } from 'node:url';
+import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
+import { closeAll } from '../kernel/socket-message.js';
+import { Helper, type HelperJob } from './helper.js';
+import type { Answer, HelperMessage, Request, TaskName, Tasks } from './protocol.js';
+
+/** The helper's program lies beside this module, whether that is bundled or not. */
+const helperProgram = fileURLToPath(new URL('./guest-helper.js', import.meta.url));
 
 export interface HelperLimits {
   /** How many may run at a time. */
@@ -16,72 +20,113 @@ export interface HelperLimits {
 
 export const ordinaryLimits: HelperLimits = { processes: 4, waiting: 256, answer: 5000, idle: 60_000 };
 
-/** Node's own is a gigabyte and more; a helper handles a megabyte or two. */
-const heapSize = 64; // in MiB
+/** What a helper has found out. */
+export interface HelperResult<Name extends TaskName> {
+  readonly output: Tasks[Name]['output'];
+  /** Descriptors that it has opened: the receiver owns them. */
+  readonly fds: readonly number[];
+}
 
-/** More than the longest answer to come from the largest file that a helper reads. In characters. */
-const longestAnswer = 16 << 20;
-
-interface Job {
-  readonly request: string;
-  readonly resolve: (answer: string) => void;
-  readonly reject: (failure: Failure) => void;
-  readonly timer: NodeJS.Timeout;
+/** A task that has a helper of its own, for as long as it takes. */
+export interface HelperOperation<Name extends TaskName> {
+  /** Rejects as `ask` does. */
+  readonly done: Promise<HelperResult<Name>>;
+  /** Kills the helper at once; `done` rejects with Failure 'system' ECANCELED. */
+  cancel(): void;
 }
 
 /**
- * Processes that answer requests, a line of JSON each, one at a time. They are started when they are needed, kept warm
- * for a while, and killed and forgotten when an answer takes too long.
+ * Processes that carry out tasks, one at a time each. They are started when they are needed, kept warm for a while, and
+ * killed and forgotten when an answer takes too long. They keep this process running until the pool is disposed of.
  */
 export class HelperPool implements Disposable {
-  readonly #program: string;
   readonly #limits: HelperLimits;
   readonly #helpers = new Set<Helper>();
-  readonly #waiting: Job[] = [];
+  readonly #dedicated = new Set<Helper>();
+  readonly #waiting: HelperJob[] = [];
   #open = true;
 
-  constructor(program: string, limits: HelperLimits) {
-    this.#program = program;
+  constructor(limits: HelperLimits) {
     this.#limits = limits;
   }
 
   /**
-   * The answer to a request, both JSON without newlines. Rejects with Failure 'system': ETIMEDOUT, EIO (the helper has
-   * failed), ECANCELED (the pool was disposed of); or 'too-many-operations'.
+   * Has a task carried out, with descriptors that the caller keeps open until the answer is here. Rejects with Failure
+   * 'system': what the task fails with, or ETIMEDOUT, EIO (the helper has failed), ECANCELED (the pool was disposed of);
+   * or 'too-many-operations'.
    */
-  ask(request: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      if (!this.#open) throw new Error('the helpers have been disposed of');
-      if (this.#waiting.length >= this.#limits.waiting) {
-        throw new Failure('too-many-operations', 'Too many requests to look into machines are waiting');
-      }
-      const timer = setTimeout(() => this.#expire(job), this.#limits.answer);
-      const job: Job = { request, resolve, reject, timer };
-      this.#waiting.push(job);
-      this.#assign();
+  async ask<Name extends TaskName>(
+    task: Name,
+    input: Tasks[Name]['input'],
+    fds: readonly number[] = [],
+    limit = this.#limits.answer,
+  ): Promise<HelperResult<Name>> {
+    return understood<Name>(await this.#enqueue(messageOf({ task, input }, fds), limit));
+  }
+
+  /** Has a task carried out by a process of its own, which takes its time and nobody else's. */
+  dedicated<Name extends TaskName>(task: Name, input: Tasks[Name]['input'], fds: readonly number[] = []): HelperOperation<Name> {
+    this.#assertOpen();
+    const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
+      free: () => helper.kill(canceled()),
+      gone: () => this.#dedicated.delete(helper),
     });
+    this.#dedicated.add(helper);
+    const answer = new Promise<HelperMessage>((resolve, reject) => {
+      helper.begin({ request: messageOf({ task, input }, fds), resolve, reject });
+    });
+    return { done: answer.then(understood<Name>), cancel: () => helper.kill(canceled()) };
   }
 
   [Symbol.dispose](): void {
     this.#open = false;
-    const failure = systemFailure('ECANCELED', 'The daemon stops');
-    for (const job of this.#waiting.splice(0)) settle(job, failure);
-    for (const helper of [...this.#helpers]) helper.kill(failure);
+    const failure = canceled();
+    for (const job of this.#waiting.splice(0)) job.reject(failure);
+    for (const helper of [...this.#helpers, ...this.#dedicated]) helper.kill(failure);
   }
 
-  #assign(): void {
-    while (this.#waiting.length > 0) {
-      const helper = this.#free();
-      if (helper === undefined) return;
-      helper.begin(this.#waiting.shift() as Job);
+  #assertOpen(): void {
+    if (!this.#open) throw new Error('the helpers have been disposed of');
+  }
+
+  async #enqueue(request: HelperMessage, limit: number): Promise<HelperMessage> {
+    this.#assertOpen();
+    if (this.#waiting.length >= this.#limits.waiting) {
+      throw new Failure('too-many-operations', 'Too many requests to look into machines are waiting');
+    }
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<HelperMessage>((resolve, reject) => {
+        const job: HelperJob = { request, resolve, reject };
+        timer = setTimeout(() => this.#expire(job), limit);
+        this.#waiting.push(job);
+        this.#assign();
+      });
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  /** The one that worked last is the one to work next, so that the others may retire. */
+  #assign(): void {
+    for (let job = this.#waiting[0]; job !== undefined; job = this.#waiting[0]) {
+      try {
+        const helper = this.#free();
+        if (helper === undefined) return;
+        this.#waiting.shift();
+        helper.begin(job);
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        this.#waiting.shift();
+        job.reject(error);
+      }
+    }
+  }
+
+  /** The one that worked last is the one to work next, so that the others may retire. Throws Failure 'system'. */
   #free(): Helper | undefined {
     const free = [...this.#helpers].reverse().find((helper) => helper.job === undefined);
     if (free !== undefined || this.#helpers.size >= this.#limits.processes) return free;
-    const helper: Helper = new Helper(this.#program, this.#limits.idle, {
+    const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
       free: () => this.#assign(),
       gone: () => {
         this.#helpers.delete(helper);
@@ -92,12 +137,12 @@ export class HelperPool implements Disposable {
     return helper;
   }
 
-  #expire(job: Job): void {
+  #expire(job: HelperJob): void {
     const failure = systemFailure('ETIMEDOUT', 'The guest keeps a look at its files waiting');
     const index = this.#waiting.indexOf(job);
     if (index >= 0) {
       this.#waiting.splice(index, 1);
-      settle(job, failure);
+      job.reject(failure);
       return;
     }
     for (const helper of this.#helpers) {
@@ -106,89 +151,17 @@ export class HelperPool implements Disposable {
   }
 }
 
-function settle(job: Job, outcome: string | Failure): void {
-  clearTimeout(job.timer);
-  if (typeof outcome === 'string') job.resolve(outcome);
-  else job.reject(outcome);
+function messageOf(request: Request<TaskName>, fds: readonly number[]): HelperMessage {
+  return { text: JSON.stringify(request), fds };
 }
 
-interface HelperObserver {
-  free(): void;
-  gone(): void;
+function understood<Name extends TaskName>({ text, fds }: HelperMessage): HelperResult<Name> {
+  const answer = JSON.parse(text) as Answer<Name>;
+  if ('output' in answer) return { output: answer.output, fds };
+  closeAll(fds);
+  throw systemFailure(answer.errno, answer.message);
 }
 
-/** One process; while it is idle, it does not keep this one from ending. */
-class Helper {
-  job: Job | undefined;
-  readonly #child: ChildProcessByStdio<Socket, Socket, null>;
-  readonly #idleLimit: number;
-  readonly #observer: HelperObserver;
-  readonly #decoder = new StringDecoder('utf8');
-  #received = '';
-  #idle: NodeJS.Timeout | undefined;
-  #gone = false;
-
-  constructor(program: string, idleLimit: number, observer: HelperObserver) {
-    this.#idleLimit = idleLimit;
-    this.#observer = observer;
-    // Standard streams of kind 'pipe' are sockets.
-    this.#child = spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      env: {},
-      cwd: '/',
-    }) as ChildProcessByStdio<Socket, Socket, null>;
-    this.#child.stdout.on('data', (bytes: Buffer) => this.#receive(bytes));
-    this.#child.stdin.on('error', () => undefined); // its end is heard of by 'exit'
-    this.#child.once('error', (cause) => this.kill(systemFailure('EIO', `A helper process cannot be started: ${cause.message}`, cause)));
-    this.#child.once('exit', (status, signal) => {
-      this.kill(systemFailure('EIO', `A helper process has ended unexpectedly (${signal ?? `status ${status}`})`));
-    });
-  }
-
-  begin(job: Job): void {
-    clearTimeout(this.#idle);
-    this.job = job;
-    this.#child.ref();
-    this.#child.stdin.ref();
-    this.#child.stdout.ref();
-    this.#child.stdin.write(`${job.request}\n`);
-  }
-
-  /** Its work, if it has any, ends in this failure. */
-  kill(failure: Failure): void {
-    if (this.#gone) return;
-    this.#gone = true;
-    clearTimeout(this.#idle);
-    this.#child.kill('SIGKILL');
-    this.#child.stdin.destroy();
-    this.#child.stdout.destroy();
-    const job = this.job;
-    this.job = undefined;
-    if (job !== undefined) settle(job, failure);
-    this.#observer.gone();
-  }
-
-  #receive(bytes: Buffer): void {
-    this.#received += this.#decoder.write(bytes);
-    if (this.#received.length > longestAnswer) {
-      this.kill(systemFailure('EIO', 'A helper process answers at too great a length'));
-      return;
-    }
-    if (!this.#received.endsWith('\n')) return;
-    const answer = this.#received;
-    const job = this.job;
-    this.#received = '';
-    this.job = undefined;
-    this.#rest();
-    if (job !== undefined) settle(job, answer);
-    this.#observer.free();
-  }
-
-  #rest(): void {
-    this.#child.unref();
-    this.#child.stdin.unref();
-    this.#child.stdout.unref();
-    this.#idle = setTimeout(() => this.kill(systemFailure('ECANCELED', 'It was idle')), this.#idleLimit);
-    this.#idle.unref();
-  }
+function canceled(): Failure {
+  return systemFailure('ECANCELED', 'The operation was given up');
 }

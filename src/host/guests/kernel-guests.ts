@@ -1,14 +1,10 @@
-import { fileURLToPath } from 'node:url';
-import { isFailure, systemFailure } from '../../domain/failure.js';
+import { isFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { Guests, NetworkAddress } from '../../ports/guests.js';
 import type { Log } from '../../ports/log.js';
 import { readAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
-import { requestFor, type OsReleaseAnswer } from './protocol.js';
-
-/** The helper's program lies beside this module, whether that is bundled or not. */
-const helperProgram = fileURLToPath(new URL('./guest-helper.js', import.meta.url));
+import { leaderText, type LeaderText } from './protocol.js';
 
 /**
  * Looks into guests by their /proc directories. Addresses are a matter between us and the kernel, and asked for right
@@ -22,7 +18,7 @@ export class KernelGuests implements Guests, Disposable {
 
   constructor(log: Log, limits: HelperLimits = ordinaryLimits) {
     this.#log = log;
-    this.#helpers = new HelperPool(helperProgram, limits);
+    this.#helpers = new HelperPool(limits);
   }
 
   [Symbol.dispose](): void {
@@ -34,23 +30,19 @@ export class KernelGuests implements Guests, Disposable {
   }
 
   osRelease(leader: ProcessIdentity): Promise<ReadonlyMap<string, string> | undefined> {
-    const request = JSON.stringify(requestFor(leader));
-    const asked = this.#asking.get(request);
+    const text = leaderText(leader);
+    const key = `${text.pid} ${text.pidfdId}`;
+    const asked = this.#asking.get(key);
     if (asked !== undefined) return asked;
-    const answer = this.#askOsRelease(leader, request).finally(() => this.#asking.delete(request));
-    this.#asking.set(request, answer);
+    const answer = this.#askOsRelease(text).finally(() => this.#asking.delete(key));
+    this.#asking.set(key, answer);
     return answer;
   }
 
-  async #askOsRelease(leader: ProcessIdentity, request: string): Promise<ReadonlyMap<string, string> | undefined> {
-    const answer = JSON.parse(await this.#ask(leader, request)) as OsReleaseAnswer;
-    if ('errno' in answer) throw systemFailure(answer.errno, answer.message);
-    return answer.fields === null ? undefined : new Map(answer.fields);
-  }
-
-  async #ask(leader: ProcessIdentity, request: string): Promise<string> {
+  async #askOsRelease(leader: LeaderText): Promise<ReadonlyMap<string, string> | undefined> {
     try {
-      return await this.#helpers.ask(request);
+      const { output } = await this.#helpers.ask('os-release', { leader });
+      return output === null ? undefined : new Map(output);
     } catch (error) {
       if (isFailure(error, 'system')) {
         this.#log.warning(`Cannot look into the guest of process ${leader.pid}: ${error.message}`);

@@ -1,22 +1,53 @@
-// What the daemon and its helpers say to each other: one JSON value a line.
+// What the daemon and its helpers say to each other over a socket: one JSON value a line, and descriptors beside it.
 import type { ProcessIdentity } from '../../domain/machine.js';
 
-export interface OsReleaseRequest {
+/** Everything that helpers can be asked for. The program that answers is in guest-helper.ts. */
+export interface Tasks {
+  /** null: there is no such file. */
+  'os-release': Task<{ readonly leader: LeaderText }, readonly (readonly [string, string])[] | null>;
+}
+
+interface Task<Input, Output> {
+  readonly input: Input;
+  readonly output: Output;
+}
+
+export type TaskName = keyof Tasks;
+
+export interface Request<Name extends TaskName> {
+  readonly task: Name;
+  readonly input: Tasks[Name]['input'];
+}
+
+export type Answer<Name extends TaskName> =
+  | { readonly output: Tasks[Name]['output'] }
+  /** A symbolic errno, and what happened. */
+  | { readonly errno: string; readonly message: string };
+
+/** One request or answer: a line without its newline. */
+export interface HelperMessage {
+  readonly text: string;
+  /** Whose they are is said where a message is passed on. */
+  readonly fds: readonly number[];
+}
+
+/** The descriptor of the helper's end of the socket. */
+export const channelDescriptor = 3;
+
+/** The most descriptors that a message brings. */
+export const mostDescriptors = 8;
+
+/** A process, as JSON has it. */
+export interface LeaderText {
   readonly pid: number;
   /** Decimal: JSON has no numbers of 64 bits. null where the kernel has none. */
   readonly pidfdId: string | null;
 }
 
-export type OsReleaseAnswer =
-  /** null: there is no such file. */
-  | { readonly fields: readonly (readonly [string, string])[] | null }
-  /** A symbolic errno, and what happened. */
-  | { readonly errno: string; readonly message: string };
-
-export function requestFor({ pid, pidfdId }: ProcessIdentity): OsReleaseRequest {
+export function leaderText({ pid, pidfdId }: ProcessIdentity): LeaderText {
   return { pid, pidfdId: pidfdId === undefined ? null : String(pidfdId) };
 }
 
-export function identityOf({ pid, pidfdId }: OsReleaseRequest): ProcessIdentity {
+export function identityOf({ pid, pidfdId }: LeaderText): ProcessIdentity {
   return { pid, pidfdId: pidfdId === null ? undefined : BigInt(pidfdId) };
 }

@@ -48,6 +48,9 @@ export const poll = bind<(descriptors: Memory, count: number, milliseconds: numb
 );
 
 export const socket = bind<(domain: number, type: number, protocol: number) => number>('int socket(int, int, int)');
+export const socketPair = bind<(domain: number, type: number, protocol: number, pair: Memory) => number>(
+  'int socketpair(int, int, int, void *)',
+);
 export const connect = bind<(fd: number, address: Memory, length: number) => number>(
   'int connect(int, const void *, unsigned int)',
 );

@@ -1,9 +1,12 @@
 // One sendmsg(2) or recvmsg(2) with descriptors beside the bytes. The structures are Buffers that are filled in once
 // and reused by every call: converting objects for each would cost as much as the call.
 import { addressOf, close, errno, receiveMessage, send, sendMessage } from './libc.js';
+import { errnos, SystemError } from './system-error.js';
 
 /** The most descriptors that the kernel takes with one message (SCM_MAX_FD). */
 export const maximumDescriptors = 253;
+
+const noDescriptors: readonly number[] = [];
 
 const MSG_CTRUNC = 0x8;
 const MSG_DONTWAIT = 0x40;
@@ -75,6 +78,15 @@ export function sendDatagram(fd: number, address: Buffer | undefined, bytes: Uin
   return sendHeader(fd, bytes, fds, address, 0);
 }
 
+/** Sends all of it, waiting for as long as the receiver takes. Throws SystemError. */
+export function sendWaiting(fd: number, bytes: Uint8Array, fds: readonly number[]): void {
+  for (let sent = 0; sent < bytes.length; ) {
+    const count = sendHeader(fd, bytes.subarray(sent), sent === 0 ? fds : noDescriptors, undefined, 0);
+    if (count > 0) sent += count;
+    else if (count !== -errnos.EINTR) throw new SystemError(-count, 'sendmsg');
+  }
+}
+
 function sendHeader(fd: number, bytes: Uint8Array, fds: readonly number[], to: Buffer | undefined, flags: number): number {
   outgoing.setAddress(to);
   outgoing.setBytes(addressOf(bytes), bytes.length);
@@ -102,12 +114,19 @@ export interface Received {
   readonly truncated: boolean;
 }
 
-const noDescriptors: readonly number[] = [];
-
 /** Receives up to 64 KiB, never waiting. */
 export function receiveWithDescriptors(fd: number): Received {
+  return receiveHeader(fd, MSG_DONTWAIT);
+}
+
+/** Receives up to 64 KiB, waiting until there is something. */
+export function receiveWaiting(fd: number): Received {
+  return receiveHeader(fd, 0);
+}
+
+function receiveHeader(fd: number, flags: number): Received {
   incoming.controlLength = incoming.control.length;
-  const length = orNegativeErrno(receiveMessage(fd, incoming.header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  const length = orNegativeErrno(receiveMessage(fd, incoming.header, flags | MSG_CMSG_CLOEXEC));
   if (length < 0) return { length, bytes: receiveBuffer, fds: noDescriptors, truncated: false };
   return {
     length,

@@ -5,7 +5,7 @@ import type { ByteStream, StreamListener } from '../../ports/stream.js';
 import { EPOLLIN, eventHub, type Watch } from './event-loop.js';
 import {
   accept, bindAddress, changeMode, check, close, connect, errno, getSocketName, getSocketOption, listen, setDescriptorMode,
-  setSocketOption, socket,
+  setSocketOption, socket, socketPair,
 } from './libc.js';
 import { readPeerCredentials } from './peer-credentials.js';
 import { errnoNameOf, errnos, SystemError } from './system-error.js';
@@ -43,6 +43,23 @@ export async function connectUnix(address: string): Promise<ByteStream> {
     return new UnixStream(fd, readPeerCredentials(fd), false);
   } catch (error) {
     close(fd);
+    throw error;
+  }
+}
+
+/**
+ * Two sockets that are connected to each other: a stream for this process, and a descriptor for a child to inherit, which
+ * the caller closes. Throws SystemError (EMFILE).
+ */
+export function connectedPair(): { readonly stream: ByteStream; readonly other: number } {
+  const pair = new Int32Array(2);
+  check(socketPair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 'socketpair');
+  const [own, other] = pair as unknown as [number, number];
+  try {
+    return { stream: new UnixStream(own, readPeerCredentials(own), false), other };
+  } catch (error) {
+    close(own);
+    close(other);
     throw error;
   }
 }

@@ -1,0 +1,123 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { StringDecoder } from 'node:string_decoder';
+import { systemFailure, type Failure } from '../../domain/failure.js';
+import type { ByteStream } from '../../ports/stream.js';
+import { close } from '../kernel/libc.js';
+import { closeAll } from '../kernel/socket-message.js';
+import { failureOf } from '../kernel/system-error.js';
+import { connectedPair } from '../kernel/unix-socket.js';
+import { mostDescriptors, type HelperMessage } from './protocol.js';
+
+/** Node's own is a gigabyte and more; a helper handles a megabyte or two. */
+const heapSize = 64; // in MiB
+
+/** More than the longest answer to come from the largest file that a helper reads. In characters. */
+const longestAnswer = 16 << 20;
+
+export interface HelperJob {
+  /** Its descriptors stay the asker's. */
+  readonly request: HelperMessage;
+  /** The descriptors of the answer are the asker's from here on. */
+  readonly resolve: (answer: HelperMessage) => void;
+  readonly reject: (failure: Failure) => void;
+}
+
+export interface HelperObserver {
+  /** It has answered, and waits for more. */
+  free(): void;
+  gone(): void;
+}
+
+/** One process, which is given one job at a time. */
+export class Helper {
+  #job: HelperJob | undefined;
+  readonly #child: ChildProcess;
+  readonly #stream: ByteStream;
+  readonly #idleLimit: number;
+  readonly #observer: HelperObserver;
+  readonly #decoder = new StringDecoder('utf8');
+  #received = '';
+  #fds: number[] = [];
+  #idle: NodeJS.Timeout | undefined;
+  #gone = false;
+
+  /** Starts it; one that is idle for so many milliseconds ends. Throws Failure 'system' (EMFILE). */
+  constructor(program: string, idleLimit: number, observer: HelperObserver) {
+    this.#idleLimit = idleLimit;
+    this.#observer = observer;
+    ({ child: this.#child, stream: this.#stream } = start(program));
+    this.#stream.start({
+      data: (bytes, fds) => this.#receive(bytes, fds),
+      end: () => undefined, // 'exit' says more
+      closed: (cause) => {
+        if (cause !== undefined) this.kill(systemFailure('EIO', `A helper process cannot be listened to: ${cause.message}`, cause));
+      },
+    });
+    this.#child.once('error', (cause) => this.kill(systemFailure('EIO', `A helper process cannot be started: ${cause.message}`, cause)));
+    this.#child.once('exit', (status, signal) => {
+      this.kill(systemFailure('EIO', `A helper process has ended unexpectedly (${signal ?? `status ${status}`})`));
+    });
+  }
+
+  get job(): HelperJob | undefined {
+    return this.#job;
+  }
+
+  begin(job: HelperJob): void {
+    clearTimeout(this.#idle);
+    this.#job = job;
+    this.#stream.write(Buffer.from(`${job.request.text}\n`), job.request.fds);
+  }
+
+  /** Its work, if it has any, ends in this failure. */
+  kill(failure: Failure): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    clearTimeout(this.#idle);
+    this.#child.kill('SIGKILL');
+    this.#stream.close();
+    closeAll(this.#fds);
+    this.#fds = [];
+    const job = this.#job;
+    this.#job = undefined;
+    job?.reject(failure);
+    this.#observer.gone();
+  }
+
+  #receive(bytes: Uint8Array, fds: readonly number[]): void {
+    this.#fds.push(...fds);
+    this.#received += this.#decoder.write(bytes);
+    if (this.#received.length > longestAnswer || this.#fds.length > mostDescriptors) {
+      this.kill(systemFailure('EIO', 'A helper process answers at too great a length'));
+      return;
+    }
+    if (!this.#received.endsWith('\n')) return;
+    const answer = { text: this.#received, fds: this.#fds };
+    const job = this.#job;
+    this.#received = '';
+    this.#fds = [];
+    this.#job = undefined;
+    this.#idle = setTimeout(() => this.kill(systemFailure('ECANCELED', 'It was idle')), this.#idleLimit);
+    if (job === undefined) closeAll(answer.fds);
+    else job.resolve(answer);
+    this.#observer.free();
+  }
+}
+
+/** Throws Failure 'system'. */
+function start(program: string): { child: ChildProcess; stream: ByteStream } {
+  try {
+    const { stream, other } = connectedPair();
+    try {
+      const stdio = ['ignore', 'ignore', 'inherit', other] as const; // the last one is channelDescriptor
+      return { child: spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
+    } catch (error) {
+      stream.close();
+      throw error;
+    } finally {
+      close(other);
+    }
+  } catch (error) {
+    throw failureOf(error, 'A helper process cannot be started');
+  }
+}
