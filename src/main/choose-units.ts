@@ -16,7 +16,7 @@ export interface UnitsChoice {
 /** systemd where it runs and can be reached, cgroups where they can be written to, and otherwise none. */
 export async function chooseUnits({ uid, isBooted, link, log }: UnitsChoice): Promise<Units> {
   if (isBooted && uid === 0 && link.current !== undefined) {
-    const units = new SystemdUnits();
+    const units = new SystemdUnits((message) => log.warning(message));
     await link.serve(async (connection) => {
       await units.attach(connection);
       return { [Symbol.dispose]: () => undefined }; // it lets go of a connection that is over by itself

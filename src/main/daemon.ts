@@ -49,7 +49,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const bus = await findBus(options, undo);
   const link = undo.use(new BusLink(bus.connection, () => connectSystemBus(bus.address), log));
   const units = undo.use(await chooseUnits({ uid, isBooted: existsSync('/run/systemd/system'), link, log }));
-  const authority = new HostAuthority(uid, link);
+  const hasPolkit = bus.finding.kind === 'system';
+  const authority = undo.use(new HostAuthority(uid, hasPolkit ? () => connectSystemBus(bus.address) : undefined));
   const processes = new KernelProcesses();
   const guests = undo.use(new KernelGuests(log));
   const store = new StateFiles({ machines: places.stateDirectory, own: places.extraStateDirectory });
@@ -71,7 +72,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     uid,
     units: units.kind,
     bus: bus.finding,
-    polkit: bus.finding.kind === 'system',
+    polkit: hasPolkit,
     machines: machines.size,
     socket: places.machineSocket,
   };

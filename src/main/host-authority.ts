@@ -1,21 +1,30 @@
+import { systemFailure } from '../domain/failure.js';
 import { PolkitAuthority } from '../host/polkit.js';
 import { RootAuthority } from '../host/root-authority.js';
 import type { Authority, AuthorizationRequest, Caller, Verdict } from '../ports/authority.js';
 import type { UserId } from '../domain/users.js';
 import type { BusConnection } from '../transport/dbus/connection.js';
-import type { BusLink } from './bus-link.js';
 
-/** polkit for root's registry as long as there is a bus to ask it on; otherwise root, or the registry's own user, alone. */
-export class HostAuthority implements Authority {
-  readonly #owner: number;
-  readonly #link: BusLink;
+interface Polkit {
+  readonly connection: BusConnection;
+  readonly authority: PolkitAuthority;
+}
+
+/**
+ * polkit for root's registry, on a bus where there is one; otherwise root, or the registry's own user, alone. polkit is
+ * asked on a connection of its own, made when it is first needed: passwords that people take their time to type must
+ * not use up the calls that may be under way on the connection to systemd.
+ */
+export class HostAuthority implements Authority, Disposable {
   readonly #root: RootAuthority;
-  #polkit: { readonly connection: BusConnection; readonly authority: PolkitAuthority } | undefined;
+  readonly #connect: (() => Promise<BusConnection>) | undefined;
+  #polkit: Promise<Polkit> | undefined;
+  #disposed = false;
 
-  constructor(owner: number, link: BusLink) {
-    this.#owner = owner;
-    this.#link = link;
+  /** `connect` is undefined where there is no bus that polkit could be on. */
+  constructor(owner: UserId, connect: (() => Promise<BusConnection>) | undefined) {
     this.#root = new RootAuthority(owner);
+    this.#connect = owner === 0 ? connect : undefined;
   }
 
   isPrivileged(uid: UserId | undefined): boolean {
@@ -23,11 +32,29 @@ export class HostAuthority implements Authority {
   }
 
   async check(caller: Caller, request: AuthorizationRequest): Promise<Verdict> {
-    const connection = this.#link.current;
-    if (connection === undefined || this.#owner !== 0) return this.#root.check(caller);
-    if (this.#polkit?.connection !== connection) {
-      this.#polkit = { connection, authority: new PolkitAuthority(connection) };
+    if (this.#connect === undefined || this.isPrivileged(caller.uid)) return this.#root.check(caller);
+    this.#polkit ??= this.#open(this.#connect);
+    const { authority } = await this.#polkit;
+    return authority.check(caller, request);
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+    void this.#polkit?.then(
+      ({ connection }) => connection.close(),
+      () => undefined, // there was nothing to close
+    );
+  }
+
+  async #open(connect: () => Promise<BusConnection>): Promise<Polkit> {
+    try {
+      const connection = await connect();
+      if (this.#disposed) connection.close();
+      void connection.closed.then(() => (this.#polkit = undefined));
+      return { connection, authority: new PolkitAuthority(connection) };
+    } catch (error) {
+      this.#polkit = undefined; // the next one who asks tries again
+      throw systemFailure('ENOTCONN', 'polkit cannot be asked: the system bus is away', error);
     }
-    return this.#polkit.authority.check(caller, request);
   }
 }

@@ -29,12 +29,14 @@ const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>
   'too-many-operations': 'io.systemd.MachineImage.TooManyOperations',
 };
 
-/** What a caller on a Varlink socket is told of a failure. `errnoNumber` gives the number of a name as 'EINVAL'. */
-export function varlinkError(failure: Failure, errnoNumber: (name: string) => number): VarlinkError {
+/** What a caller on a Varlink socket is told of a failure. `errnoNumber` gives the number of a name as 'EINVAL', if it has one. */
+export function varlinkError(failure: Failure, errnoNumber: (name: string) => number | undefined): VarlinkError {
   if (failure.kind === 'invalid-argument') return invalidParameter(failure.parameter ?? '');
   if (failure.kind !== 'system') return { error: names[failure.kind], parameters: {} };
   const errnoName = failure.errno ?? 'EIO';
-  return { error: 'io.systemd.System', parameters: { origin: 'linux', errno: errnoNumber(errnoName), errnoName } };
+  const errno = errnoNumber(errnoName);
+  const parameters = errno === undefined ? { origin: 'linux', errnoName } : { origin: 'linux', errno, errnoName };
+  return { error: 'io.systemd.System', parameters };
 }
 
 export function invalidParameter(parameter: string): VarlinkError {

@@ -1,7 +1,7 @@
 import type { Authorization } from '../../contract/authorization.js';
 import type { MethodExtra } from '../../contract/varlink/types.js';
 import { varlinkServiceVarlink } from '../../contract/varlink/service.js';
-import { isFailure } from '../../domain/failure.js';
+import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
 import type { Call } from '../../service/call.js';
@@ -80,7 +80,7 @@ export interface ServiceInformation {
 
 export interface VarlinkServicePorts {
   readonly log: Log;
-  errnoNumber(name: string): number;
+  errnoNumber(name: string): number | undefined;
 }
 
 interface Entry {
@@ -133,10 +133,7 @@ export class VarlinkService {
     if (error instanceof MethodError) return errorOutcome(error);
     if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name)));
     this.failed(call, error);
-    return errorOutcome({
-      error: 'io.systemd.System',
-      parameters: { origin: 'linux', errno: this.#ports.errnoNumber('EIO'), errnoName: 'EIO' },
-    });
+    return errorOutcome(varlinkError(systemFailure('EIO', 'Internal error'), (name) => this.#ports.errnoNumber(name)));
   }
 }
 
