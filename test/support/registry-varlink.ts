@@ -1,0 +1,216 @@
+// The registry behind real Varlink sockets.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { imageInterface } from '../../src/front/varlink/image.js';
+import { machineInterface } from '../../src/front/varlink/machine.js';
+import { resolveHookInterface } from '../../src/front/varlink/resolve-hook.js';
+import { serviceControlInterface } from '../../src/front/varlink/service-control.js';
+import { VarlinkService } from '../../src/front/varlink/service.js';
+import { userDatabaseInterface } from '../../src/front/varlink/user-database.js';
+import { close } from '../../src/host/kernel/libc.js';
+import { errnos } from '../../src/host/kernel/system-error.js';
+import { listenUnix } from '../../src/host/kernel/unix-socket.js';
+import type { ByteStream, PeerCredentials, StreamEvents } from '../../src/ports/stream.js';
+import { VarlinkServer } from '../../src/transport/varlink/server.js';
+import type { JsonObject } from '../../src/wire/varlink/json.js';
+import type { ClientIdentity, KnownFailure, RegistryClient, RegistryHarness } from './registry-harness.js';
+import { VarlinkClient, VarlinkFailure } from './varlink-client.js';
+import { World } from './world.js';
+
+/** All interfaces on one socket. */
+export class VarlinkRegistry implements RegistryHarness {
+  readonly world: World;
+  readonly #directory = mkdtempSync(path.join(tmpdir(), 'machined-varlink-'));
+  readonly #socket = path.join(this.#directory, 'socket');
+  readonly #server: VarlinkServer;
+  readonly #listener: Disposable;
+  readonly #clients: VarlinkClient[] = [];
+  #nextPeer: PeerCredentials | undefined;
+  #connecting: Promise<unknown> = Promise.resolve();
+
+  constructor(world = new World()) {
+    this.world = world;
+    const { services, machines, inspector, users, log, authority } = world;
+    const information = { vendor: 'v', product: 'p', version: '1', url: 'u' };
+    const interfaces = [
+      machineInterface(services),
+      imageInterface(authority),
+      userDatabaseInterface(users),
+      resolveHookInterface(machines, inspector),
+      serviceControlInterface({ log, authority, environment: () => ['A=b'] }),
+    ];
+    const service = new VarlinkService(information, interfaces, { log, errnoNumber: (name) => errnos[name] ?? assert.fail(name) });
+    this.#server = new VarlinkServer({
+      dispatch: (call, peer) => service.dispatch(call, peer),
+      failed: (call, error) => service.failed(call, error),
+      closeDescriptor: close,
+    });
+    this.#listener = listenUnix(this.#socket, {
+      mode: 0o600,
+      backlog: 100,
+      refuseDescriptors: true,
+      onShortage: (error) => assert.fail(error),
+      onConnection: (stream) => {
+        assert.ok(this.#nextPeer !== undefined);
+        this.#server.accept(new StreamOf(stream, this.#nextPeer));
+        this.#nextPeer = undefined;
+      },
+    });
+  }
+
+  get connections(): number {
+    return this.#server.connections;
+  }
+
+  /** A connection serves one call after the other, so that each call that is made meanwhile takes another. */
+  async connect(identity: ClientIdentity): Promise<RegistryClient> {
+    const idle: VarlinkClient[] = [];
+    return registryClient(async (use) => {
+      const client = idle.pop() ?? (await this.connectRaw(identity));
+      try {
+        return await use(client);
+      } finally {
+        idle.push(client);
+      }
+    });
+  }
+
+  connectRaw(identity: ClientIdentity): Promise<VarlinkClient> {
+    const connected = this.#connecting.then(() => this.#connectNext(identity));
+    this.#connecting = connected;
+    return connected;
+  }
+
+  /** One after the other: who connects is known by its turn. */
+  async #connectNext({ uid, pid }: ClientIdentity): Promise<VarlinkClient> {
+    this.#nextPeer = { uid, gid: uid, pid, groups: [], pidfd: undefined };
+    const client = await VarlinkClient.connect(this.#socket);
+    this.#clients.push(client);
+    await client.call('org.varlink.service.GetInfo');
+    return client;
+  }
+
+  isFailure(error: unknown, failure: KnownFailure): void {
+    assert.ok(error instanceof VarlinkFailure, String(error));
+    const expected = failures[failure];
+    const [name, errno] = expected.split(' ');
+    assert.equal(error.error, name);
+    if (errno !== undefined) assert.equal(error.parameters['errnoName'], errno);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) client[Symbol.dispose]();
+    this.#listener[Symbol.dispose]();
+    this.#server[Symbol.dispose]();
+    this.world[Symbol.dispose]();
+    rmSync(this.#directory, { recursive: true });
+  }
+}
+
+const failures: Readonly<Record<KnownFailure, string>> = {
+  'no such machine': 'io.systemd.Machine.NoSuchMachine',
+  'no machine for this process': 'io.systemd.Machine.NoSuchMachine',
+  'machine exists': 'io.systemd.Machine.MachineExists',
+  'already registered': 'io.systemd.System EEXIST',
+  'no such process': 'io.systemd.System ESRCH',
+  'invalid argument': 'org.varlink.service.InvalidParameter',
+  'access denied': 'org.varlink.service.PermissionDenied',
+  'authentication required': 'io.systemd.InteractiveAuthenticationRequired',
+  'no unit': 'io.systemd.System ENXIO',
+  'no such user': 'io.systemd.Machine.NoSuchUser',
+  'no such group': 'io.systemd.Machine.NoSuchGroup',
+  'user of the host': 'io.systemd.Machine.UserInHostRange',
+  'not a container': 'io.systemd.Machine.NotSupported',
+  'given up': 'io.systemd.System ECANCELED',
+  full: 'io.systemd.System ENOSPC',
+};
+
+/** A stream whose other end is somebody else. */
+class StreamOf implements ByteStream {
+  readonly peer: PeerCredentials;
+  readonly #stream: ByteStream;
+
+  constructor(stream: ByteStream, peer: PeerCredentials) {
+    this.#stream = stream;
+    this.peer = peer;
+  }
+
+  start(events: StreamEvents): void {
+    this.#stream.start(events);
+  }
+
+  write(bytes: Uint8Array, fds?: readonly number[]): number {
+    return this.#stream.write(bytes, fds);
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  end(): void {
+    this.#stream.end();
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+function registryClient(withClient: <T>(use: (client: VarlinkClient) => Promise<T>) => Promise<T>): RegistryClient {
+  const call = (method: string, parameters: object = {}) => withClient((client) => client.call(method, parameters));
+  const machine = (method: string, parameters: object = {}) => call(`io.systemd.Machine.${method}`, parameters);
+  const nothing = async (call: Promise<JsonObject>) => assert.deepEqual(await call, {});
+  const idName = { user: 'uid', group: 'gid' } as const;
+  return {
+    register: ({ name, leader, service, id, rootDirectory, networkInterfaces, inScope, interactive, ...rest }) =>
+      nothing(machine('Register', {
+        name,
+        class: rest.class ?? 'container',
+        ...(leader === undefined ? {} : { leader }),
+        ...(service === undefined ? {} : { service }),
+        ...(id === undefined ? {} : { id }),
+        ...(rootDirectory === undefined ? {} : { rootDirectory }),
+        ...(networkInterfaces === undefined ? {} : { ifIndices: networkInterfaces }),
+        ...(inScope === undefined ? {} : { allocateUnit: inScope }),
+        ...(interactive === undefined ? {} : { allowInteractiveAuthentication: interactive }),
+      })),
+    unregister: (name) => nothing(machine('Unregister', { name })),
+    terminate: (name) => nothing(machine('Terminate', { name })),
+    kill: (name, whom, signal) => nothing(machine('Kill', { name, ...(whom === '' ? {} : { whom }), signal })),
+    describe: async (name) => {
+      const found = await machine('List', { name });
+      const pidOf = (key: string) => (found[key] as { pid: number } | undefined)?.pid;
+      return {
+        name: found['name'] as string,
+        class: found['class'] as string,
+        service: (found['service'] ?? '') as string,
+        id: found['id'] as string | undefined,
+        unit: (found['unit'] ?? '') as string,
+        subgroup: (found['subgroup'] ?? '') as string,
+        leader: pidOf('leader') as number,
+        supervisor: pidOf('supervisor'),
+        rootDirectory: (found['rootDirectory'] ?? '') as string,
+        owner: found['UID'] as number,
+      };
+    },
+    nameOf: async (pid) => (await machine('List', { pid: { pid } }))['name'] as string,
+    list: async () => (await withClient((client) => client.callMore('io.systemd.Machine.List'))).map(({ name }) => name as string),
+    mapFrom: async (kind, name, id) => (await machine('MapFrom', { name, [idName[kind]]: id }))[idName[kind]] as number,
+    mapTo: async (kind, id) => {
+      const found = await machine('MapTo', { [idName[kind]]: id });
+      return { name: found['machineName'] as string, id: found[idName[kind]] as number };
+    },
+    osRelease: async (name) => {
+      const { OSRelease } = await machine('List', { name, acquireMetadata: 'graceful' });
+      return Object.fromEntries((OSRelease as string[]).map((line) => line.split('=', 2) as [string, string]));
+    },
+    logLevel: async () => (await call('io.systemd.service.GetLogLevel'))['level'] as number,
+    setLogLevel: (level) => nothing(call('io.systemd.service.SetLogLevel', { level })),
+  };
+}
