@@ -85,6 +85,11 @@ export class StateFiles implements Store {
     return { machines: this.#applySideFiles(machines, damaged), damaged };
   }
 
+  /** By the link, which systemd-machined 257 and earlier make for every unit, and later ones as this project does. */
+  hadWholeUnit(machine: Machine): boolean {
+    return hasLink(machine) && linkTarget(this.#linkOf(machine)) === machine.name;
+  }
+
   #applySideFiles(machines: readonly StoredMachine[], damaged: { file: string; reason: string }[]): StoredMachine[] {
     const byName = new Map(machines.map((stored) => [stored.machine.name, stored]));
     for (const name of regularFiles(this.#own)) {

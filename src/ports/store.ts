@@ -19,4 +19,6 @@ export interface Store {
   /** Removes the machine's file and its unit link; a missing one is no error. */
   remove(machine: Machine): void;
   load(): LoadResult;
+  /** Whether all of its unit was the machine's when it was saved; systemd-machined 262 does not keep the subgroup of others. */
+  hadWholeUnit(machine: Machine): boolean;
 }

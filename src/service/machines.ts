@@ -13,6 +13,8 @@ import type { UnitPlace, UnitProperty, Units } from '../ports/units.js';
 import { accessDenied, authorize, type Call } from './call.js';
 import { Residence, type EndReason } from './residence.js';
 
+const supervisorSubgroup = 'supervisor'; // by systemd's convention, beside 'payload'
+
 export interface MachinesPorts {
   readonly processes: Processes;
   readonly units: Units;
@@ -276,7 +278,7 @@ export class Machines implements Disposable {
     owner: number,
     inScope: boolean,
   ): Machine {
-    const place = inScope ? { unit: scopeName(registration.name), subgroup: '' } : this.#placeOf(leader.identity.pid);
+    const place = inScope ? { unit: scopeName(registration.name), subgroup: '' } : this.#homeOf(leader, supervisor);
     if (place === undefined && this.#ports.units.kind === 'systemd') {
       const pid = leader.identity.pid;
       throw systemFailure('ENXIO', `Failed to determine unit of process ${pid} : No such device or address`);
@@ -292,6 +294,18 @@ export class Machines implements Disposable {
       allocatedUnit: inScope,
       state: inScope ? 'opening' : 'running',
     };
+  }
+
+  /**
+   * Where the machine will be, whose leader may still be on its way there: systemd-nspawn 257 registers a container while
+   * that is in the cgroup of its supervisor (DelegateSubgroup= in systemd-nspawn@.service), where it does not stay.
+   */
+  #homeOf(leader: ProcessHandle, supervisor: ProcessHandle | undefined): UnitPlace | undefined {
+    const place = this.#placeOf(leader.identity.pid);
+    if (place?.subgroup !== supervisorSubgroup || supervisor === undefined) return place;
+    const theirs = this.#placeOf(supervisor.identity.pid);
+    const isShared = theirs?.unit === place.unit && theirs.subgroup === place.subgroup;
+    return isShared ? { unit: place.unit, subgroup: '' } : place;
   }
 
   /** Takes over the handles, unless it throws: Failure 'machine-exists' or 'system' (EEXIST, ECANCELED). */
@@ -417,7 +431,7 @@ export class Machines implements Disposable {
 
   /** State files that systemd wrote do not say it. A guest's systemd has moved itself one level down by then. */
   #subgroupOf(machine: Machine): string {
-    if (machine.subgroup !== '' || machine.allocatedUnit) return machine.subgroup;
+    if (machine.subgroup !== '' || machine.allocatedUnit || this.#ports.store.hadWholeUnit(machine)) return machine.subgroup;
     const place = this.#placeOf(machine.leader.pid);
     if (place === undefined || place.unit !== machine.unit) return '';
     return place.subgroup.replace(/(^|\/)init\.scope$/, '');

@@ -99,6 +99,14 @@ export function storeCompliance(name: string, setUp: () => StoreSetup): void {
       assert.deepEqual(setup.reopen().load().machines, [{ machine: fullMachine, job: '/org/freedesktop/systemd1/job/8' }]);
     });
 
+    test('it is known later who had all of a unit', () => {
+      using setup = setUp();
+      for (const machine of [plainMachine, fullMachine, inSubgroup]) setup.store.save({ machine, job: '' });
+      const later = setup.reopen();
+      const known = later.load().machines.map(({ machine }) => [machine.name, later.hadWholeUnit(machine)]);
+      assert.deepEqual(known, [[plainMachine.name, false], [fullMachine.name, true], [inSubgroup.name, false]]);
+    });
+
     test('what is removed is gone; removing what is not there is no error', () => {
       using setup = setUp();
       for (const machine of [fullMachine, inSubgroup]) setup.store.save({ machine, job: '' });

@@ -9,6 +9,8 @@ export class FakeStore implements Store {
   readonly stored = new Map<string, StoredMachine>();
   /** Files that the next load() finds damaged and sets aside. */
   damaged: { readonly file: string; readonly reason: string }[] = [];
+  /** Names of machines in a subgroup that the files do not tell, as systemd-machined 262 leaves them. */
+  readonly withoutSubgroup = new Set<string>();
   #failure: Failure | undefined;
 
   /** From now on nothing can be written, as on a full file system (ENOSPC, for example); undefined: all is well again. */
@@ -29,6 +31,10 @@ export class FakeStore implements Store {
     const damaged = this.damaged;
     this.damaged = [];
     return { machines: [...this.stored.values()].map(asLoaded), damaged };
+  }
+
+  hadWholeUnit(machine: Machine): boolean {
+    return machine.unit !== '' && machine.subgroup === '' && !this.withoutSubgroup.has(machine.name);
   }
 }
 
