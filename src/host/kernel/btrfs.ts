@@ -1,10 +1,12 @@
-// Quotas of btrfs subvolumes: ioctl_btrfs(2) and the layout of the quota tree, linux/btrfs_tree.h.
+// btrfs subvolumes and their quotas: ioctl_btrfs(2), linux/btrfs.h, and the layout of the quota tree, linux/btrfs_tree.h.
 import { bind, check, fileSystemStatus, type Memory } from './libc.js';
 
 const btrfsMagic = 0x9123683e;
 const BTRFS_IOC_TREE_SEARCH = 0xd0009411;
 const BTRFS_IOC_INO_LOOKUP = 0xd0009412;
 const argumentSize = 4096; // both of them
+const BTRFS_IOC_GET_SUBVOL_INFO = 0x81f8943c;
+const subvolumeInfoSize = 504; // struct btrfs_ioctl_get_subvol_info_args
 
 const firstFreeObject = 256n; // BTRFS_FIRST_FREE_OBJECTID: the inode of every subvolume's root
 const quotaTree = 8n;
@@ -12,6 +14,8 @@ const qgroupInfoKey = 242;
 const qgroupLimitKey = 244;
 const qgroupRelationKey = 246;
 const limitsReferenced = 1n; // BTRFS_QGROUP_LIMIT_MAX_RFER
+const limitsExclusive = 2n; // BTRFS_QGROUP_LIMIT_MAX_EXCL
+const readOnlySubvolume = 1n; // BTRFS_ROOT_SUBVOL_RDONLY
 
 const searchHeaderSize = 32; // struct btrfs_ioctl_search_header
 const searchKeySize = 104; // struct btrfs_ioctl_search_key
@@ -23,12 +27,41 @@ const control = bind<(fd: number, request: number, argument: Memory) => number>(
 export interface SubvolumeQuota {
   readonly referenced: bigint;
   readonly limit: bigint | undefined;
+  /** What of it no other subvolume shares. */
+  readonly exclusive: bigint;
+  readonly exclusiveLimit: bigint | undefined;
+}
+
+export interface Subvolume {
+  readonly id: bigint;
+  readonly readOnly: boolean;
+  /** In µs since 1970. */
+  readonly created: bigint;
+  /** When its contents were last written, in µs since 1970. */
+  readonly changed: bigint;
 }
 
 export function isBtrfs(fd: number): boolean {
   const status = Buffer.alloc(256); // struct statfs is 120 bytes; f_type comes first
   check(fileSystemStatus(fd, status), 'fstatfs');
   return status.readUInt32LE(0) === btrfsMagic;
+}
+
+/** What the subvolume that holds an open file or directory is. Throws SystemError: ENOTTY if it is not on btrfs. */
+export function readSubvolume(fd: number): Subvolume {
+  const info = Buffer.alloc(subvolumeInfoSize);
+  check(control(fd, BTRFS_IOC_GET_SUBVOL_INFO, info), 'ioctl');
+  return {
+    id: info.readBigUInt64LE(0),
+    readOnly: (info.readBigUInt64LE(288) & readOnlySubvolume) !== 0n,
+    created: readTime(info, 392), // otime
+    changed: readTime(info, 376), // ctime
+  };
+}
+
+/** struct btrfs_ioctl_timespec */
+function readTime(info: Buffer, at: number): bigint {
+  return info.readBigUInt64LE(at) * 1_000_000n + BigInt(Math.floor(info.readUInt32LE(at + 8) / 1000));
 }
 
 /** The id of the subvolume that holds an open file or directory. Throws SystemError. */
@@ -48,11 +81,14 @@ export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefin
   const group = subtreeGroup(fd, subvolume);
   const info = search(fd, 0n, qgroupInfoKey, group, group)[0]?.data;
   if (info === undefined) return undefined;
-  const limit = search(fd, 0n, qgroupLimitKey, group, group)[0]?.data;
-  const isLimited = limit !== undefined && (limit.readBigUInt64LE(0) & limitsReferenced) !== 0n;
+  const limits = search(fd, 0n, qgroupLimitKey, group, group)[0]?.data;
+  const limitAt = (flag: bigint, at: number) =>
+    limits !== undefined && (limits.readBigUInt64LE(0) & flag) !== 0n ? limits.readBigUInt64LE(at) : undefined;
   return {
-    referenced: info.readBigUInt64LE(8), // struct btrfs_qgroup_info_item: generation, referenced, …
-    limit: isLimited ? limit.readBigUInt64LE(8) : undefined, // struct btrfs_qgroup_limit_item: flags, max_rfer, …
+    referenced: info.readBigUInt64LE(8), // struct btrfs_qgroup_info_item: generation, referenced, its compressed size, …
+    exclusive: info.readBigUInt64LE(24), // … exclusive, its compressed size
+    limit: limitAt(limitsReferenced, 8), // struct btrfs_qgroup_limit_item: flags, max_rfer, …
+    exclusiveLimit: limitAt(limitsExclusive, 16), // … max_excl, rsv_rfer, rsv_excl
   };
 }
 
