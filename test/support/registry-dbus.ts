@@ -23,14 +23,15 @@ const logControl = { ...properties, path: '/org/freedesktop/LogControl1' } as co
 export class DBusRegistry implements RegistryHarness {
   readonly world: World;
   readonly #bus: TestBus;
-  readonly #server: BusConnection;
+  /** The connection that the registry is on. */
+  readonly server: BusConnection;
   readonly #service: BusService;
   readonly #clients: BusConnection[] = [];
 
   private constructor(world: World, testBus: TestBus, server: BusConnection, service: BusService) {
     this.world = world;
     this.#bus = testBus;
-    this.#server = server;
+    this.server = server;
     this.#service = service;
   }
 
@@ -60,13 +61,13 @@ export class DBusRegistry implements RegistryHarness {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#service[Symbol.dispose]();
     for (const client of this.#clients) client.close();
-    this.#server.close();
+    this.server.close();
     this.world[Symbol.dispose]();
   }
 
   /** The bus would tell who really connects: this test. */
   #impersonate(uniqueName: string, { uid, pid }: ClientIdentity): void {
-    const server = this.#server;
+    const server = this.server;
     const ask = server.callForDescriptors.bind(server);
     const credentials = new Map([['UnixUserID', variant('u', uid)], ['ProcessID', variant('u', pid)]]);
     const answer = async (request: Parameters<typeof ask>[0]) => {
