@@ -4,6 +4,7 @@ import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
 import { connectSystemBus } from '../host/bus.js';
 import { KernelGuests } from '../host/guests/kernel-guests.js';
+import { HostImages } from '../host/images/host-images.js';
 import { KernelClock } from '../host/kernel/clock.js';
 import { close } from '../host/kernel/libc.js';
 import { KernelProcesses } from '../host/kernel/processes.js';
@@ -13,6 +14,7 @@ import { ImagePool } from '../host/pool.js';
 import { findProgram, startPrivateBus } from '../host/private-bus.js';
 import { StateFiles } from '../host/state-files.js';
 import type { Log } from '../ports/log.js';
+import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
 import { Machines } from '../service/machines.js';
 import { Users } from '../service/users.js';
@@ -57,7 +59,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
-  const services: ManagerServices = { authority, machines, users, inspector, processes, pool: new ImagePool() };
+  const images = new ImageCatalogue(new HostImages(log));
+  const services: ManagerServices = { authority, machines, users, inspector, images, processes, pool: new ImagePool() };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.
     await BusService.refuseSecond(bus.connection);

@@ -1,7 +1,7 @@
 import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { UndoStack } from '../domain/undo.js';
-import { imageInterface } from '../front/varlink/image.js';
+import { imageInterface, type ImageVarlinkServices } from '../front/varlink/image.js';
 import { machineInterface, type MachineVarlinkServices } from '../front/varlink/machine.js';
 import { resolveHookInterface } from '../front/varlink/resolve-hook.js';
 import { serviceControlInterface, systemErrorsInterface } from '../front/varlink/service-control.js';
@@ -15,7 +15,7 @@ import type { Log } from '../ports/log.js';
 import { VarlinkServer } from '../transport/varlink/server.js';
 import type { Places } from './places.js';
 
-export interface VarlinkServices extends MachineVarlinkServices {
+export interface VarlinkServices extends MachineVarlinkServices, ImageVarlinkServices {
   readonly log: Log;
 }
 
@@ -58,7 +58,7 @@ export function listenOnVarlink(
   };
   try {
     const control = serviceControlInterface({ log, authority: services.authority, environment });
-    const machineOptions = serve([machineInterface(services), imageInterface(services.authority), control]);
+    const machineOptions = serve([machineInterface(services), imageInterface(services), control]);
     const sockets = passed.filter(({ name }) => name === 'varlink');
     for (const { fd } of sockets) undo.use(adoptListener(fd, machineOptions));
     if (sockets.length === 0) {

@@ -36,7 +36,7 @@ export class VarlinkRegistry implements RegistryHarness {
     const information = { vendor: 'v', product: 'p', version: '1', url: 'u' };
     const interfaces = [
       machineInterface(services),
-      imageInterface(authority),
+      imageInterface(services),
       userDatabaseInterface(users),
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),

@@ -1,6 +1,7 @@
 // A registry in a world of fakes: what the front ends are tested on.
 import { FakeAuthority } from '../../src/ports/fakes/authority.js';
 import { FakeGuests } from '../../src/ports/fakes/guests.js';
+import { FakeImages } from '../../src/ports/fakes/images.js';
 import { FakeProcesses } from '../../src/ports/fakes/processes.js';
 import { FakeStore } from '../../src/ports/fakes/store.js';
 import { FakeUnits } from '../../src/ports/fakes/units.js';
@@ -9,6 +10,7 @@ import type { Log, LogLevel, LogTarget } from '../../src/ports/log.js';
 import type { Pool } from '../../src/ports/pool.js';
 import type { ProcessHandle, Processes } from '../../src/ports/processes.js';
 import type { IdMapping, UserId } from '../../src/domain/users.js';
+import { ImageCatalogue } from '../../src/service/images.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
 import { Users } from '../../src/service/users.js';
@@ -123,6 +125,7 @@ export class World implements Disposable {
   readonly seen: CountedProcesses;
   readonly authority = new FakeAuthority();
   readonly guests = new FakeGuests();
+  readonly images = new FakeImages();
   readonly log = new FakeLog();
   readonly machines: Machines;
   readonly users: Users;
@@ -156,7 +159,7 @@ export class World implements Disposable {
   /** What the front ends are made of. */
   get services() {
     const { machines, users, inspector, seen: processes, authority, log } = this;
-    return { machines, users, inspector, processes, authority, log, pool };
+    return { machines, users, inspector, images: new ImageCatalogue(this.images), processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

@@ -11,6 +11,7 @@ import {
   unsigned64,
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
+import { isImageName } from '../../domain/image.js';
 import { polkit } from '../authorization.js';
 import { interactiveField } from './types.js';
 
@@ -25,6 +26,8 @@ const cleanPoolMode = enumeration('CleanPoolMode', 'Which images are removed.', 
   hidden: 'Those whose name begins with a dot.',
 });
 
+const imageName = required(string, 'The name of an image.', { check: isImageName });
+
 const managed = (verb: string) => ({ authorization: polkit('manage-images', { subject: 'image', verb }) });
 
 export const imageVarlink = varlinkInterface({
@@ -35,14 +38,14 @@ export const imageVarlink = varlinkInterface({
     List: method({
       documentation: "Describes an image, or with 'more' and no name all of them.",
       input: {
-        name: nullable(string, 'The name of an image.'),
+        name: nullable(string, 'The name of an image.', { check: isImageName }),
         acquireMetadata: nullable(acquireMetadata, 'Asking for it needs authorization.'),
         ...interactiveField,
       },
       output: {
         name: required(string, 'Its name.'),
         path: nullable(string, 'Where it is.'),
-        type: required(string, 'directory, subvolume, raw or block.'),
+        type: required(string, 'directory, subvolume, raw, block or mstack.'),
         class: required(string, 'machine.'),
         readOnly: required(boolean, 'Whether it may be changed.'),
         creationTimestamp: nullable(integer(), 'When it was made, in µs since 1970.'),
@@ -62,9 +65,9 @@ export const imageVarlink = varlinkInterface({
     Update: method({
       documentation: 'Renames an image, makes it read-only or writable, limits its size.',
       input: {
-        name: required(string, 'The name of an image.'),
+        name: imageName,
         ...interactiveField,
-        newName: nullable(string, 'Its new name.'),
+        newName: nullable(string, 'Its new name.', { check: isImageName }),
         readOnly: nullable(boolean, 'Whether it shall be read-only.'),
         limit: nullable(unsigned64({ text: true }), 'The bytes that it may take.', { acceptsNull: true }),
       },
@@ -74,9 +77,9 @@ export const imageVarlink = varlinkInterface({
     Clone: method({
       documentation: 'Makes another image of the same contents.',
       input: {
-        name: required(string, 'The name of an image.'),
+        name: imageName,
         ...interactiveField,
-        newName: required(string, 'The name of the new one.'),
+        newName: required(string, 'The name of the new one.', { check: isImageName }),
         readOnly: nullable(boolean, 'Whether the new one is read-only.'),
       },
       output: {},
@@ -84,7 +87,7 @@ export const imageVarlink = varlinkInterface({
     }),
     Remove: method({
       documentation: 'Removes an image.',
-      input: { name: required(string, 'The name of an image.'), ...interactiveField },
+      input: { name: imageName, ...interactiveField },
       output: {},
       extra: managed('remove'),
     }),

@@ -142,11 +142,11 @@ function ownedByAnother(): BusError {
 }
 
 function objectTree(services: ManagerServices, log: Log): ObjectTree {
-  const { machines } = services;
+  const { machines, images } = services;
   const tree = new ObjectTree();
   tree.addObject(managerPath, managerObject(services));
   tree.addFamily(machinesPath, machineObjects(services), () => Array.from(machines.all(), ({ name }) => escapeLabel(name)));
-  tree.addFamily(imagesPath, imageObjects(), () => []);
+  tree.addFamily(imagesPath, imageObjects(services), async () => (await images.list()).map(({ name }) => escapeLabel(name)));
   tree.addObject(logControlPath, logControlObject(log));
   return tree;
 }

@@ -7,6 +7,7 @@ import {
   checkNetworkInterfaces,
   checkRootDirectory,
 } from '../../domain/registration.js';
+import type { Image } from '../../domain/image.js';
 import type { MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
@@ -15,19 +16,18 @@ import type { RegisterRequest } from '../../service/machines.js';
 import type { IdKind, Users } from '../../service/users.js';
 import type { Variant } from '../../wire/dbus/value.js';
 import { openLeader, readExtendedProperties } from './extended-registration.js';
+import { noSize, type ImageServices } from './image-object.js';
 import type { IncomingCall } from './incoming.js';
 import { addressRows, sshInfo, type MachineServices } from './machine-object.js';
 import { bindInterface, type ObjectKind } from './objects.js';
-import { machinePath } from './paths.js';
-import { unavailableForImages, unavailableForNamedMachine } from './unavailable.js';
+import { imagePath, machinePath } from './paths.js';
+import { unavailableForNamedImage, unavailableForNamedMachine, unavailableForPool } from './unavailable.js';
 
-export interface ManagerServices extends MachineServices {
+export interface ManagerServices extends MachineServices, ImageServices {
   readonly users: Users;
   readonly pool: Pool;
   readonly processes: Processes;
 }
-
-const unlimited = 0xffff_ffff_ffff_ffffn;
 
 /** The arguments that the plain ways to register have in common. */
 interface PlainArguments {
@@ -44,15 +44,15 @@ type ScopeProperties = readonly (readonly [string, Variant])[];
 export function managerObject(services: ManagerServices): ObjectKind<ManagerServices> {
   const readers: Readers<typeof managerInterface, ManagerServices> = {
     PoolPath: ({ pool }) => pool.path,
-    PoolUsage: ({ pool }) => pool.usage() ?? unlimited,
-    PoolLimit: ({ pool }) => pool.limit() ?? unlimited,
+    PoolUsage: ({ pool }) => pool.usage() ?? noSize,
+    PoolLimit: ({ pool }) => pool.limit() ?? noSize,
   };
   const interfaces = [bindInterface(managerInterface, managerHandlers(services), readers)];
   return { interfaces, find: () => services };
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later(services) };
+  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -67,6 +67,18 @@ function lookups({ machines }: ManagerServices) {
       return { machines: rows };
     },
   };
+}
+
+function imageLookups({ images }: ManagerServices) {
+  return {
+    GetImage: (_: ManagerServices, { name }: { name: string }) => ({ image: imagePath(images.byName(name).name) }),
+    ListImages: async () => ({ images: (await images.list()).map(imageRow) }),
+  };
+}
+
+function imageRow(image: Image): [string, string, boolean, bigint, bigint, bigint, string] {
+  const { name, type, readOnly, creationTime, modificationTime, usage } = image;
+  return [name, type, readOnly, creationTime, modificationTime, usage ?? noSize, imagePath(name)];
 }
 
 function registrations(services: ManagerServices) {
@@ -207,7 +219,8 @@ function inspections({ machines, inspector, users }: ManagerServices) {
 
 function later(services: ManagerServices) {
   const ofMachine = unavailableForNamedMachine(services);
-  const ofImages = unavailableForImages(services);
+  const ofImage = unavailableForNamedImage(services);
+  const ofPool = unavailableForPool(services);
   return {
     OpenMachinePTY: ofMachine,
     OpenMachineLogin: ofMachine,
@@ -218,18 +231,16 @@ function later(services: ManagerServices) {
     CopyFromMachineWithFlags: ofMachine,
     CopyToMachineWithFlags: ofMachine,
     OpenMachineRootDirectory: ofMachine,
-    GetImage: ofImages,
-    ListImages: ofImages,
-    RemoveImage: ofImages,
-    RenameImage: ofImages,
-    CloneImage: ofImages,
-    MarkImageReadOnly: ofImages,
-    GetImageHostname: ofImages,
-    GetImageMachineID: ofImages,
-    GetImageMachineInfo: ofImages,
-    GetImageOSRelease: ofImages,
-    SetPoolLimit: ofImages,
-    SetImageLimit: ofImages,
-    CleanPool: ofImages,
+    RemoveImage: ofImage,
+    RenameImage: ofImage,
+    CloneImage: ofImage,
+    MarkImageReadOnly: ofImage,
+    GetImageHostname: ofImage,
+    GetImageMachineID: ofImage,
+    GetImageMachineInfo: ofImage,
+    GetImageOSRelease: ofImage,
+    SetPoolLimit: ofPool,
+    SetImageLimit: ofImage,
+    CleanPool: ofPool,
   };
 }

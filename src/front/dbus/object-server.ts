@@ -142,8 +142,9 @@ export class ObjectServer {
     const node = this.#tree.node(message.path);
     const kind = node?.kind;
     const exists = kind !== undefined && (await kind.find(message.path, call)) !== undefined;
-    if (node === undefined || (!exists && node.children().length === 0)) throw unknownObject(message.path);
-    return { signature: 's', body: [describeNode(exists ? kind.interfaces : [], node.children())] };
+    const children = (await node?.children()) ?? [];
+    if (!exists && children.length === 0) throw unknownObject(message.path);
+    return { signature: 's', body: [describeNode(exists ? kind.interfaces : [], children)] };
   }
 
   #answerProperties(message: ReceivedCall, kind: ObjectKind, target: unknown): Reply | Promise<Reply> {

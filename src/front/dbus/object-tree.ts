@@ -4,7 +4,7 @@ import type { ObjectKind } from './objects.js';
 export interface TreeNode {
   readonly kind: ObjectKind | undefined;
   /** The last parts of the paths one level below. */
-  children(): readonly string[];
+  children(): readonly string[] | Promise<readonly string[]>;
 }
 
 const noChildren: readonly string[] = [];
@@ -21,7 +21,7 @@ export class ObjectTree {
   }
 
   /** Objects at `prefix`/LABEL; `labels` lists those that are there now. The prefix itself is an object without methods. */
-  addFamily<Target>(prefix: string, kind: ObjectKind<Target>, labels: () => readonly string[]): void {
+  addFamily<Target>(prefix: string, kind: ObjectKind<Target>, labels: TreeNode['children']): void {
     const empty: ObjectKind = { interfaces: [], find: () => prefix };
     this.#fixed.set(prefix, { kind: empty, children: labels });
     this.#families.set(prefix, { kind: erase(kind), children: () => noChildren });

@@ -6,17 +6,24 @@ export const machinesPath = `${managerPath}/machine`;
 export const imagesPath = `${managerPath}/image`;
 export const logControlPath = '/org/freedesktop/LogControl1';
 
-const machinePaths = new Map<string, string>();
-const rememberedPaths = 20_000; // more than that many machines at once only costs the escaping again
+const rememberedPaths = 20_000; // more than that many objects at once only costs the escaping again
 
 /** The object path of a machine. */
-export function machinePath(name: string): string {
-  const known = machinePaths.get(name);
-  if (known !== undefined) return known;
-  if (machinePaths.size >= rememberedPaths) machinePaths.clear();
-  const path = `${machinesPath}/${escapeLabel(name)}`;
-  machinePaths.set(name, path);
-  return path;
+export const machinePath = pathsBelow(machinesPath);
+
+/** The object path of an image. */
+export const imagePath = pathsBelow(imagesPath);
+
+function pathsBelow(prefix: string): (name: string) => string {
+  const paths = new Map<string, string>();
+  return (name) => {
+    const known = paths.get(name);
+    if (known !== undefined) return known;
+    if (paths.size >= rememberedPaths) paths.clear();
+    const path = `${prefix}/${escapeLabel(name)}`;
+    paths.set(name, path);
+    return path;
+  };
 }
 
 /** The name that the last part of an object path stands for, or undefined if it stands for none. */

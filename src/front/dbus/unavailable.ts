@@ -1,5 +1,7 @@
+import { checkImageName, type Image } from '../../domain/image.js';
 import type { Machine } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
+import type { ImageCatalogue } from '../../service/images.js';
 import type { Machines } from '../../service/machines.js';
 import { refuseForImage, refuseForMachine } from '../../service/unavailable.js';
 import type { IncomingCall } from './incoming.js';
@@ -8,22 +10,41 @@ import type { IncomingCall } from './incoming.js';
 
 interface Services {
   readonly machines: Machines;
+  readonly images: ImageCatalogue;
   readonly authority: Authority;
 }
 
+interface ImageArguments {
+  readonly name: string;
+  readonly new_name?: string;
+}
+
 /** A method of the Manager about a machine that is named. */
-export function unavailableForNamedMachine({ machines, authority }: Services) {
+export function unavailableForNamedMachine({ machines, authority }: Pick<Services, 'machines' | 'authority'>) {
   return (_: unknown, { name }: { readonly name: string }, call: IncomingCall): Promise<never> =>
     refuseForMachine(authority, call, machines.byName(name));
 }
 
 /** A method of a machine's object. */
-export function unavailableForMachine({ authority }: Services) {
+export function unavailableForMachine({ authority }: Pick<Services, 'authority'>) {
   return (machine: Machine, _: unknown, call: IncomingCall): Promise<never> => refuseForMachine(authority, call, machine);
 }
 
-/** A method of the Manager about an image that is named, or about all of them. */
-export function unavailableForImages({ authority }: Services) {
-  return (_: unknown, input: object, call: IncomingCall): Promise<never> =>
-    refuseForImage(authority, call, 'name' in input && typeof input.name === 'string' ? input.name : undefined);
+/** A method of the Manager about an image that is named. */
+export function unavailableForNamedImage({ images, authority }: Pick<Services, 'images' | 'authority'>) {
+  return (_: unknown, { name, new_name }: ImageArguments, call: IncomingCall): Promise<never> => {
+    const image = images.byName(checkImageName(name));
+    if (new_name !== undefined) checkImageName(new_name, 'newName');
+    return refuseForImage(authority, call, image.name);
+  };
+}
+
+/** A method of an image's object. */
+export function unavailableForImage({ authority }: Pick<Services, 'authority'>) {
+  return (image: Image, _: unknown, call: IncomingCall): Promise<never> => refuseForImage(authority, call, image.name);
+}
+
+/** A method of the Manager about all images. */
+export function unavailableForPool({ authority }: Pick<Services, 'authority'>) {
+  return (_: unknown, _input: object, call: IncomingCall): Promise<never> => refuseForImage(authority, call, undefined);
 }

@@ -11,6 +11,7 @@ import { refuseForMachine } from '../../service/unavailable.js';
 import type { Users } from '../../service/users.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
+import { withoutAbsent } from './without-absent.js';
 
 export interface MachineVarlinkServices {
   readonly machines: Machines;
@@ -176,11 +177,6 @@ function describeProcess({ pid, pidfdId }: ProcessIdentity, bootId: string) {
 
 function orAbsent(text: string): string | undefined {
   return text === '' ? undefined : text;
-}
-
-/** undefined members would be printed as null. */
-function withoutAbsent<T extends object>(object: T): T {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as T;
 }
 
 async function withMetadata(

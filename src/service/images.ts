@@ -1,0 +1,28 @@
+import { Failure } from '../domain/failure.js';
+import type { Image } from '../domain/image.js';
+import type { Images } from '../ports/images.js';
+
+/** Knows the images that machines can be started from. Anybody may ask. */
+export class ImageCatalogue {
+  readonly #images: Images;
+
+  constructor(images: Images) {
+    this.#images = images;
+  }
+
+  find(name: string): Image | undefined {
+    return this.#images.find(name);
+  }
+
+  /** Throws Failure 'no-such-image', also if `name` is not one that an image can have. */
+  byName(name: string): Image {
+    const image = this.#images.find(name);
+    if (image === undefined) throw new Failure('no-such-image', `No image '${name}' known`);
+    return image;
+  }
+
+  /** In the order of their names, `.host` and other hidden ones among them. */
+  list(): Promise<readonly Image[]> {
+    return this.#images.list();
+  }
+}
