@@ -190,7 +190,7 @@ test('scope properties go to the service manager as they are, and its refusal co
   ]);
 });
 
-test('every method is for whom its declaration says', async () => {
+test('every method about machines is for whom its declaration says', async () => {
   await using setup = await setUp();
   const { client, user, world } = setup;
   const leader = world.leader('one.service');
@@ -201,7 +201,7 @@ test('every method is for whom its declaration says', async () => {
   const special: Record<string, unknown> = { class: 'container', whom: 'leader', root_directory: '', source: '/a', destination: '/b', path: '' };
   for (const declaration of [managerInterface, machineInterface]) {
     for (const [member, method] of Object.entries(declaration.methods)) {
-      if (method.authorization.kind === 'anyone') continue;
+      if (method.authorization.kind === 'anyone' || /Image|Pool/.test(member)) continue;
       const polkit = method.authorization as PolkitAuthorization;
       const registers = /^(Register|Create)Machine/.test(member);
       const input = Object.entries(method.in as Record<string, string>);

@@ -168,7 +168,6 @@ test('every method that changes something is for whom its declaration says', asy
     ['Machine.CopyFrom', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy' }],
     ['Machine.CopyTo', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy' }],
     ['Machine.OpenRootDirectory', { name: 'one' }, manage, { name: 'one', verb: 'open_root_directory' }],
-    ['MachineImage.Remove', { name: 'one' }, 'manage-images', { image: 'one', verb: 'remove' }],
   ];
   for (const [method, parameters, action, details] of cases) {
     for (const interactive of [false, true]) {
