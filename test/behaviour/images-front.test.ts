@@ -1,0 +1,236 @@
+// Images through both front ends: how they are listed and described, and what is refused, in which order.
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { imageInterface } from '../../src/contract/dbus/image.js';
+import type { Image } from '../../src/domain/image.js';
+import { BusError } from '../../src/transport/dbus/bus-error.js';
+import { startBus, type TestBus } from '../support/bus.js';
+import { DBusRegistry, manager } from '../support/registry-dbus.js';
+import { VarlinkRegistry } from '../support/registry-varlink.js';
+import { VarlinkFailure, type VarlinkClient } from '../support/varlink-client.js';
+import { World } from '../support/world.js';
+
+const disk: Partial<Image> & { name: string } = {
+  name: 'a-b', type: 'raw', path: '/srv/a-b.raw', creationTime: 1_000_000n, modificationTime: 2_000_000n,
+  usage: 512n, usageExclusive: 256n, limit: 1024n, limitExclusive: 768n,
+};
+
+function newWorld(): World {
+  const world = new World();
+  world.images.add(disk);
+  world.images.add({ name: '.h' });
+  world.images.add({ name: 'ümlaut', type: 'subvolume', creationTime: 3n });
+  return world;
+}
+
+const none = 0xffff_ffff_ffff_ffffn;
+const standard = 'org.freedesktop.DBus.Error.';
+
+suite('on D-Bus', () => {
+  let bus: TestBus;
+  before(async () => {
+    bus = await startBus();
+  });
+  after(() => bus[Symbol.asyncDispose]());
+
+  async function setUp() {
+    const world = newWorld();
+    const registry = await DBusRegistry.start(bus, world);
+    const root = await registry.connectRaw({ uid: 0, pid: world.processes.spawn() });
+    const user = await registry.connectRaw({ uid: 1000, pid: world.processes.spawn({ owner: 1000 }) });
+    const call = (member: string, signature = '', body: readonly unknown[] = [], target: object = {}, client = root) =>
+      client.call({ ...manager, ...target, member, signature, body });
+    return { world, call, user, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+  }
+
+  const path = (label: string) => `/org/freedesktop/machine1/image/${label}`;
+  const properties = (label: string) => ({ path: path(label), interface: 'org.freedesktop.DBus.Properties' });
+  const ofImage = (label: string) => ({ path: path(label), interface: imageInterface.name });
+
+  async function failsWith(call: Promise<unknown>, name: string, message: string): Promise<void> {
+    await assert.rejects(call, (error) => {
+      assert.ok(error instanceof BusError, String(error));
+      assert.deepEqual([error.busName, error.message], [name, message]);
+      return true;
+    });
+  }
+
+  test('all are listed, with what is not known as the largest number', async () => {
+    await using setup = await setUp();
+    assert.deepEqual(await setup.call('ListImages'), [
+      [
+        ['.h', 'directory', true, 0n, 0n, none, path('_2eh')],
+        ['.host', 'directory', true, 0n, 0n, none, path('_2ehost')],
+        ['a-b', 'raw', false, 1_000_000n, 2_000_000n, 512n, path('a_2db')],
+        ['ümlaut', 'subvolume', false, 3n, 0n, none, path('_c3_bcmlaut')],
+      ],
+    ]);
+  });
+
+  test('one is found by its name, whatever that is', async () => {
+    await using setup = await setUp();
+    assert.deepEqual(await setup.call('GetImage', 's', ['a-b']), [path('a_2db')]);
+    assert.deepEqual(await setup.call('GetImage', 's', ['.host']), [path('_2ehost')]);
+    for (const name of ['nope', '', '..', 'a/b']) {
+      await failsWith(setup.call('GetImage', 's', [name]), 'org.freedesktop.machine1.NoSuchImage', `No image '${name}' known`);
+    }
+  });
+
+  test('an object has its properties', async () => {
+    await using setup = await setUp();
+    const read = async (label: string) => {
+      const [all] = (await setup.call('GetAll', 's', [imageInterface.name], properties(label))) as [Map<string, { value: unknown }>];
+      return [...all].map(([, { value }]) => value);
+    };
+    assert.deepEqual(await read('a_2db'), ['a-b', '/srv/a-b.raw', 'raw', false, 1_000_000n, 2_000_000n, 512n, 1024n, 256n, 768n]);
+    assert.deepEqual(await read('_2ehost'), ['.host', '/', 'directory', true, 0n, 0n, none, none, none, none]);
+    const unknown = path('nope');
+    await failsWith(read('nope'), `${standard}UnknownObject`, `Unknown object '${unknown}'.`);
+  });
+
+  test('objects are enumerated', async () => {
+    await using setup = await setUp();
+    const introspect = async (where: string) => {
+      const [xml] = await setup.call('Introspect', '', [], { path: where, interface: 'org.freedesktop.DBus.Introspectable' });
+      return [...String(xml).matchAll(/<(?:node|interface) name="([^"]+)"/g)].map((match) => match[1]);
+    };
+    const ownOnly = (names: (string | undefined)[]) => names.filter((name) => name?.startsWith('org.freedesktop.DBus') === false);
+    assert.deepEqual(ownOnly(await introspect(path('').slice(0, -1))), ['_2eh', '_2ehost', 'a_2db', '_c3_bcmlaut']);
+    assert.deepEqual(ownOnly(await introspect(path('a_2db'))), [imageInterface.name]);
+    await assert.rejects(introspect(path('nope')), BusError);
+  });
+
+  test('a change is refused for its arguments first, then for who asks, and then at all', async () => {
+    await using setup = await setUp();
+    const { call, user, world } = setup;
+    const invalid = (name: string) => [`${standard}InvalidArgs`, `Image name '${name}' is invalid.`] as const;
+    const changes: readonly (readonly [string, string, (name: string) => unknown[]])[] = [
+      ['RemoveImage', 's', (name) => [name]],
+      ['RenameImage', 'ss', (name) => [name, 'new']],
+      ['CloneImage', 'ssb', (name) => [name, 'new', false]],
+      ['MarkImageReadOnly', 'sb', (name) => [name, true]],
+      ['SetImageLimit', 'st', (name) => [name, 1n]],
+    ];
+    for (const [member, signature, body] of changes) {
+      await failsWith(call(member, signature, body('a/b'), {}, user), ...invalid('a/b'));
+      await failsWith(call(member, signature, body('no'), {}, user), 'org.freedesktop.machine1.NoSuchImage', "No image 'no' known");
+      assert.equal(world.authority.asked.length, 0, member);
+      await assert.rejects(call(member, signature, body('a-b'), {}, user), /requires interactive authentication/);
+      const [asked] = world.authority.asked.splice(0);
+      assert.equal(asked?.request.action, 'org.freedesktop.machine1.manage-images');
+      assert.equal(asked.request.details[member === 'SetImageLimit' ? 'machine' : 'image'], 'a-b');
+      await failsWith(call(member, signature, body('a-b')), `${standard}NotSupported`, 'Not available in this version');
+    }
+    await failsWith(call('RenameImage', 'ss', ['a-b', '..'], {}, user), ...invalid('..'));
+    await failsWith(call('RenameImage', 'ss', ['no', '..'], {}, user), 'org.freedesktop.machine1.NoSuchImage', "No image 'no' known");
+    await failsWith(call('Clone', 'sb', ['.#x', false], ofImage('a_2db'), user), ...invalid('.#x'));
+    await assert.rejects(call('Rename', 's', ['new'], ofImage('a_2db'), user), /requires interactive authentication/);
+    assert.equal(world.authority.asked[0]?.request.details['verb'], 'rename');
+    await failsWith(call('Remove', '', [], ofImage('nope'), user), `${standard}UnknownObject`, `Unknown object '${path('nope')}'.`);
+  });
+
+  test('what is inside of one is asked for freely, and not known', async () => {
+    await using setup = await setUp();
+    const { call, user, world } = setup;
+    const unavailable = [`${standard}NotSupported`, 'Not available in this version'] as const;
+    for (const member of ['Hostname', 'MachineID', 'MachineInfo', 'OSRelease']) {
+      await failsWith(call(`GetImage${member}`, 's', ['a-b'], {}, user), ...unavailable);
+      await failsWith(call(`Get${member}`, '', [], ofImage('a_2db'), user), ...unavailable);
+      await failsWith(call(`GetImage${member}`, 's', ['.'], {}, user), `${standard}InvalidArgs`, "Image name '.' is invalid.");
+    }
+    assert.deepEqual(world.authority.asked, []);
+  });
+});
+
+suite('over Varlink', () => {
+  async function setUp() {
+    const world = newWorld();
+    const registry = new VarlinkRegistry(world);
+    const root = await registry.connectRaw({ uid: 0, pid: world.processes.spawn() });
+    const user = await registry.connectRaw({ uid: 1000, pid: world.processes.spawn({ owner: 1000 }) });
+    return { world, root, user, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+  }
+
+  const call = (client: VarlinkClient, method: string, parameters: object = {}) =>
+    client.call(`io.systemd.MachineImage.${method}`, parameters);
+
+  async function failsWith(reply: Promise<unknown>, error: string, parameters: object = {}): Promise<void> {
+    await assert.rejects(reply, (failure) => {
+      assert.ok(failure instanceof VarlinkFailure, String(failure));
+      assert.deepEqual([failure.error, { ...failure.parameters }], [error, parameters]);
+      return true;
+    });
+  }
+
+  const notSupported = 'io.systemd.MachineImage.NotSupported';
+  const noSuchImage = 'io.systemd.MachineImage.NoSuchImage';
+  const authenticate = 'io.systemd.InteractiveAuthenticationRequired';
+
+  test('one is described, without what is not known', async () => {
+    await using setup = await setUp();
+    assert.deepEqual({ ...(await call(setup.user, 'List', { name: 'a-b' })) }, {
+      name: 'a-b', path: '/srv/a-b.raw', type: 'raw', class: 'machine', readOnly: false, creationTimestamp: 1_000_000,
+      modificationTimestamp: 2_000_000, usage: 512, usageExclusive: 256, limit: 1024, limitExclusive: 768,
+    });
+    assert.deepEqual({ ...(await call(setup.user, 'List', { name: '.host', acquireMetadata: 'no' })) }, {
+      name: '.host', path: '/', type: 'directory', class: 'machine', readOnly: true,
+    });
+  });
+
+  test('all are listed, for whoever takes several replies', async () => {
+    await using setup = await setUp();
+    const replies = await setup.user.callMore('io.systemd.MachineImage.List', {});
+    assert.deepEqual(replies.map(({ name }) => name), ['.h', '.host', 'a-b', 'ümlaut']);
+    await failsWith(call(setup.user, 'List'), 'org.varlink.service.ExpectedMore');
+  });
+
+  test('a name is checked, and then looked for', async () => {
+    await using setup = await setUp();
+    for (const method of ['List', 'Update', 'Clone', 'Remove']) {
+      const more = method === 'Clone' ? { newName: 'new' } : {};
+      for (const name of ['', 'a/b', '..', '.#x', 'x'.repeat(256), 7]) {
+        await failsWith(call(setup.user, method, { name, ...more }), 'org.varlink.service.InvalidParameter', { parameter: 'name' });
+      }
+      await failsWith(call(setup.user, method, { name: 'nope', ...more }), noSuchImage);
+    }
+    for (const method of ['Update', 'Clone']) {
+      const bad = call(setup.user, method, { name: 'nope', newName: '.' });
+      await failsWith(bad, 'org.varlink.service.InvalidParameter', { parameter: 'newName' });
+    }
+    assert.deepEqual(setup.world.authority.asked, []);
+  });
+
+  test('whoever wants to know what is inside is asked for authorization first', async () => {
+    await using setup = await setUp();
+    const { root, user, world } = setup;
+    for (const [parameters, name] of [[{ name: 'nope' }, 'nope'], [{}, 'n/a']] as const) {
+      for (const acquireMetadata of ['yes', 'graceful']) {
+        await failsWith(call(user, 'List', { ...parameters, acquireMetadata }), authenticate);
+        const [asked] = world.authority.asked.splice(0);
+        assert.equal(asked?.request.action, 'org.freedesktop.machine1.inspect-images');
+        assert.deepEqual(asked.request.details, { name });
+      }
+    }
+    await failsWith(call(root, 'List', { name: 'nope', acquireMetadata: 'yes' }), noSuchImage);
+    await failsWith(call(root, 'List', { acquireMetadata: 'graceful' }), 'org.varlink.service.ExpectedMore');
+    await failsWith(call(root, 'List', { name: 'a-b', acquireMetadata: 'yes' }), notSupported);
+    assert.equal((await call(root, 'List', { name: 'a-b', acquireMetadata: 'graceful' }))['name'], 'a-b');
+  });
+
+  test('a change is refused for who asks, and then at all', async () => {
+    await using setup = await setUp();
+    const { root, user, world } = setup;
+    const cases = [
+      ['Update', { name: 'a-b' }, { image: 'a-b', verb: 'update' }],
+      ['Clone', { name: 'a-b', newName: 'new' }, { image: 'a-b', verb: 'clone' }],
+      ['Remove', { name: 'a-b' }, { image: 'a-b', verb: 'remove' }],
+      ['SetPoolLimit', { limit: 1 }, { verb: 'set_pool_limit' }],
+    ] as const;
+    for (const [method, parameters, details] of cases) {
+      await failsWith(call(user, method, parameters), authenticate);
+      const [asked] = world.authority.asked.splice(0);
+      assert.deepEqual([asked?.request.action, asked?.request.details], ['org.freedesktop.machine1.manage-images', details]);
+      await failsWith(call(root, method, parameters), notSupported);
+    }
+  });
+});
