@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import path from 'node:path';
 
 /** A dbus-daemon of this daemon's own, for hosts where no system bus runs. */
@@ -74,10 +75,16 @@ function addressPrinted(child: ChildProcess): Promise<void> {
       clearTimeout(timer);
       child.removeAllListeners('exit');
       child.stdout?.destroy();
-      child.stderr?.destroy();
+      drain(child);
       resolve();
     });
   });
+}
+
+/** It goes on to write warnings, and a pipe that nobody reads from would end it (SIGPIPE). */
+function drain(child: ChildProcess): void {
+  child.stderr?.removeAllListeners('data').resume();
+  if (child.stderr instanceof Socket) child.stderr.unref();
 }
 
 /** Only a process that still is a dbus-daemon is ended: the PID in the file may be another's by now. */
