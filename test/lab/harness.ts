@@ -83,7 +83,7 @@ export async function bootHost(options: BootOptions): Promise<LabHost> {
   // the time limit is that of a first build of the suite's tree
   const booted = await execute([lab, 'up', name, options.suite, ...flags], 900_000);
   if (booted.status !== 0) throw new Error(`${name} does not boot:\n${booted.stderr}`);
-  const host = new LabHost(name, options.daemon);
+  const host = new LabHost(name, options.daemon, options.systemd ?? true);
   if (options.daemon !== 'ours') return host;
   try {
     await host.startOurs();
@@ -100,6 +100,7 @@ export class LabHost implements AsyncDisposable {
     /** Its name in the lab, which is also its host name. */
     readonly name: string,
     private readonly daemon: Daemon,
+    private readonly hasSystemd: boolean,
   ) {}
 
   /**
@@ -147,11 +148,16 @@ export class LabHost implements AsyncDisposable {
 
   /**
    * Puts this project's daemon in the place of systemd-machined, and waits until it answers on the bus and on its Varlink
-   * socket.
+   * socket; where there is no systemd, until it has said what it found. There it may run as a user other than root.
    *
-   * @throws Error with the daemon's journal if it does not.
+   * @throws Error with what the daemon wrote if it does not come up.
    */
-  async startOurs(): Promise<void> {
+  async startOurs(options: Pick<RunOptions, 'user' | 'env'> = {}): Promise<void> {
+    if (!this.hasSystemd) {
+      const started = await this.shell(startWithoutSystemd, options);
+      if (started.status !== 0) throw new Error(`the daemon does not come up:\n${started.stderr}${await this.journal()}`);
+      return;
+    }
     await this.run(['systemctl', 'mask', '--now', realUnit, 'systemd-machined.socket']);
     await this.succeed([
       'systemd-run', '--quiet', '--collect', `--unit=${oursUnit}`, '--service-type=exec',
@@ -163,19 +169,28 @@ export class LabHost implements AsyncDisposable {
 
   /** Stops this project's daemon in the way of a service manager. */
   async stopOurs(): Promise<void> {
-    await this.succeed(['systemctl', 'stop', oursUnit]);
+    if (this.hasSystemd) await this.succeed(['systemctl', 'stop', oursUnit]);
+    else await this.killOurs('SIGTERM');
   }
 
   /** Sends a signal, `SIGKILL` for example, to this project's daemon, and waits until it has ended. */
   async killOurs(signal: NodeJS.Signals): Promise<void> {
-    await this.succeed(['systemctl', 'kill', `--signal=${signal}`, '--kill-whom=main', oursUnit]);
-    await untilTrue(`${oursUnit} has ended`, async () => {
-      return (await this.run(['systemctl', 'is-active', '--quiet', oursUnit])).status !== 0;
+    const pid = String(await this.pidOfOurs());
+    await this.succeed(['kill', '-s', signal.replace('SIG', ''), pid]);
+    await untilTrue(`process ${pid} of the daemon has ended`, async () => {
+      return (await this.run(['kill', '-0', pid])).status !== 0;
     });
   }
 
-  /** What the daemon of this host has written to the journal so far. */
+  /** The process id of this project's daemon, as seen in the host; 0 if systemd finds that it does not run. */
+  async pidOfOurs(): Promise<number> {
+    if (!this.hasSystemd) return Number(await this.file(withoutSystemd.pidFile));
+    return Number(await this.succeed(['systemctl', 'show', '--property=MainPID', '--value', oursUnit]));
+  }
+
+  /** What the daemon of this host has written so far: to the journal, or since it was last started without systemd. */
   async journal(): Promise<string> {
+    if (!this.hasSystemd) return this.file(withoutSystemd.output);
     const unit = this.daemon === 'real' ? realUnit : oursUnit;
     await this.succeed(['journalctl', '--sync']);
     return this.succeed(['journalctl', '--no-pager', '--output=cat', `--unit=${unit}`]);
@@ -200,11 +215,16 @@ export class LabHost implements AsyncDisposable {
   }
 
   /**
-   * Starts a process that does nothing, in a unit `leader-NAME.service` of its own, to be registered as a machine.
+   * Starts a process that does nothing, in a unit `leader-NAME.service` of its own where there is systemd, to be
+   * registered as a machine.
    *
    * @returns its process id, as seen in the host.
    */
-  async leader(name: string): Promise<number> {
+  async leader(name: string, options: Pick<RunOptions, 'user'> = {}): Promise<number> {
+    if (!this.hasSystemd) {
+      const started = await this.shell('setsid sleep infinity </dev/null &>/dev/null & echo $!', options);
+      return Number(started.stdout);
+    }
     const unit = `leader-${name}.service`;
     await this.succeed(['systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${unit}`, 'sleep', 'infinity']);
     return Number(await this.succeed(['systemctl', 'show', '--property=MainPID', '--value', unit]));
@@ -215,6 +235,19 @@ export class LabHost implements AsyncDisposable {
     if (removed.status !== 0) throw new Error(`${this.name} cannot be removed:\n${removed.stderr}`);
   }
 }
+
+/** Where the daemon of a host without systemd is found; a user other than root can write there, too. */
+const withoutSystemd = { pidFile: '/tmp/machined.pid', output: '/tmp/machined.out' } as const;
+
+// It forks no further: the process in the background is the daemon itself. Its summary is the last thing that it does.
+const startWithoutSystemd = `
+rm -f ${withoutSystemd.pidFile} ${withoutSystemd.output}
+setsid /src/bin/machined </dev/null &>${withoutSystemd.output} &
+echo $! >${withoutSystemd.pidFile}
+until grep -q 'Ctrl-C stops it' ${withoutSystemd.output}; do
+  kill -0 $!
+  sleep 0.05
+done`;
 
 // Arguments: the unit, a program for node.
 const awaitOurs = `
