@@ -106,6 +106,24 @@ test('the pidfd of a process that was reaped', async () => {
   closeSync(fd);
 });
 
+test('a signal that comes in meanwhile does not matter', () => {
+  const program = `
+    const { spawn } = await import('node:child_process');
+    const { KernelProcesses } = await import('${new URL('../../src/host/kernel/processes.js', import.meta.url).href}');
+    const arrived = new Promise((resolve) => process.once('SIGUSR2', resolve));
+    process.on('SIGUSR2', () => undefined);
+    spawn('sh', ['-c', 'while kill -USR2 $PPID; do :; done'], { stdio: 'ignore' }); // ends with this process
+    await arrived;
+    const handle = new KernelProcesses().open(process.pid);
+    for (const end = Date.now() + 200; Date.now() < end; ) if (!handle.isAlive()) throw new Error('not alive');
+    console.log('alive');
+    process.exit(0);`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL',
+  });
+  assert.deepEqual([stdout, stderr], ['alive\n', '']);
+});
+
 test('a signal that is not permitted', { skip: process.getuid?.() !== 0 }, () => {
   const program = `
     const { KernelProcesses } = await import('${new URL('../../src/host/kernel/processes.js', import.meta.url).href}');

@@ -1,6 +1,6 @@
 // Process file descriptors: pidfd_open(2), pidfd_send_signal(2). Nothing here can mean another process than intended.
 import { fstatSync } from 'node:fs';
-import { check, fileSystemStatus, pidfdOpen, poll } from './libc.js';
+import { check, errno, fileSystemStatus, pidfdOpen, poll } from './libc.js';
 import { readProcFile } from './proc-file.js';
 import { errnos, SystemError } from './system-error.js';
 
@@ -39,7 +39,11 @@ export function pidOfPidfd(fd: number): number {
 export function isPidfdAlive(fd: number): boolean {
   pollDescriptor.writeInt32LE(fd, 0);
   pollDescriptor.writeInt16LE(POLLIN, 4);
-  return check(poll(pollDescriptor, 1, 0), 'poll') === 0;
+  let ready: number;
+  // poll(2) reports a signal that comes in (SIGCHLD, say) even if it was not to wait
+  do ready = poll(pollDescriptor, 1, 0);
+  while (ready < 0 && errno() === errnos.EINTR);
+  return check(ready, 'poll') === 0;
 }
 const pollDescriptor = Buffer.alloc(8);
 
