@@ -169,6 +169,7 @@ export class Machines implements Disposable {
     undo.defer(() => this.#remove(residence));
     if (scope === undefined) this.#settle(machine, residence);
     else await this.#settleInScope(machine, residence, scope.properties);
+    if (!this.#isThere(residence)) throw canceled(machine.name);
     if (!leader.isAlive()) throw systemFailure('ESRCH', 'No such process: the leader ended during its registration');
     residence.watch();
     undo.keep();
@@ -180,14 +181,16 @@ export class Machines implements Disposable {
   /** Forgets a machine and leaves its processes alone. */
   async unregister(call: Call, reference: MachineReference): Promise<void> {
     const machine = await this.byReference(reference, call);
-    const residence = await this.#authorize(call, machine);
+    await this.#authorize(call, machine);
+    const residence = this.#residenceOf(machine);
     if (residence !== undefined) this.#remove(residence); // `.host` is always there
   }
 
   /** Ends a machine: stops its unit, or kills its leader where it has none. */
   async terminate(call: Call, reference: MachineReference): Promise<void> {
     const machine = await this.byReference(reference, call);
-    const residence = (await this.#authorize(call, machine)) ?? refuseHost();
+    await this.#authorize(call, machine);
+    const residence = this.#residenceOf(machine) ?? refuseHost();
     if (machine.unit !== '') return this.#stopUnit(machine, residence);
     residence.terminating = true;
     residence.leader.signal(9);
@@ -198,7 +201,8 @@ export class Machines implements Disposable {
     const named = await this.byReference(reference, call);
     const whom = checkKillWhom(whomText);
     const signal = checkSignal(signalNumber);
-    const residence = (await this.#authorize(call, named)) ?? refuseHost();
+    await this.#authorize(call, named);
+    const residence = this.#residenceOf(named) ?? refuseHost();
     if (whom === 'all' && named.unit !== '') {
       await this.#ports.units.killAll(named.unit, named.subgroup, signal);
       return;
@@ -213,14 +217,18 @@ export class Machines implements Disposable {
     return this.#residences.get(machine.name)?.mappings(kind, this.#ports.processes);
   }
 
-  /**
-   * Resolves, if the caller may do this to the machine, with the hold on it; undefined for `.host`. While the caller was
-   * looked up and asked, the machine may have ended, and its name been given to a machine of somebody else.
-   */
-  async #authorize(call: Call, machine: Machine): Promise<Residence | undefined> {
-    const residence = this.#residences.get(machine.name);
+  async #authorize(call: Call, machine: Machine): Promise<void> {
     await authorize(this.#ports.authority, call, { name: machine.name, owner: machine.owner });
-    if (this.#residences.get(machine.name) === residence) return residence;
+  }
+
+  /**
+   * The hold on a machine; undefined for `.host`. To be asked for right before it is used, with no await in between: while
+   * a caller is looked up and authorized, the machine may end, and its name be given to a machine of somebody else.
+   */
+  #residenceOf(machine: Machine): Residence | undefined {
+    if (machine === this.host) return undefined;
+    const residence = this.#residences.get(machine.name);
+    if (residence?.leader.identity === machine.leader) return residence;
     throw new Failure('no-such-machine', `No machine '${machine.name}' known`);
   }
 
