@@ -39,7 +39,7 @@ export class FakeUnits implements Units {
     this.#processes.setCgroup(pid, `/machine.slice/${unit}${subgroup === '' ? '' : `/${subgroup}`}`);
     this.#processes.open(pid).onExit(() => {
       members.delete(pid);
-      if (members.size === 0) this.end(unit);
+      if (members.size === 0 && this.#units.get(unit)?.members === members) this.end(unit);
     });
   }
 
@@ -53,9 +53,12 @@ export class FakeUnits implements Units {
     finish(failure);
   }
 
-  /** A unit ends, whatever becomes of its processes. */
+  /** A unit ends, whatever becomes of its processes, and so does the job that makes it. */
   end(unit: string): void {
-    if (!this.#units.delete(unit)) return;
+    const found = this.#units.get(unit);
+    if (found === undefined) return;
+    this.#units.delete(unit);
+    found.finish?.(new Failure('system', `The job of unit ${unit} was canceled`, { busError: 'test.JobFailed' }));
     this.#tellGone(unit);
   }
 
@@ -69,7 +72,7 @@ export class FakeUnits implements Units {
     const { unit, leader, properties } = request;
     this.requests.push(request);
     if (this.#units.has(unit)) throw new Failure('system', `Unit ${unit} exists`, { busError: 'test.UnitExists' });
-    if (this.#processes.cgroupOf(leader.pid) === undefined) throw systemFailure('ESRCH', `No process ${leader.pid}`);
+    if (!this.#isThere(leader.pid)) throw systemFailure('ESRCH', `No process ${leader.pid}`);
     const refused = properties.find(({ name }) => this.refusedProperties.has(name));
     if (refused !== undefined) throw new Failure('system', `No property ${refused.name}`, { busError: 'test.NoProperty' });
 
@@ -77,11 +80,19 @@ export class FakeUnits implements Units {
     const done = new Promise<void>((resolve, reject) => {
       made.finish = (failure) => {
         if (failure !== undefined) return reject(failure);
+        if (!this.#isThere(leader.pid)) {
+          this.#units.delete(unit);
+          return reject(systemFailure('ESRCH', `No process ${leader.pid}`));
+        }
         this.enter(unit, leader.pid);
         resolve();
       };
     });
-    if (!this.holdsJobs) setImmediate(() => this.finishJob(unit));
+    if (!this.holdsJobs) {
+      setImmediate(() => {
+        if (this.#units.get(unit) === made && made.finish !== undefined) this.finishJob(unit);
+      });
+    }
     return { job: this.#newJob(), done };
   }
 
@@ -90,7 +101,7 @@ export class FakeUnits implements Units {
     if (found === undefined) throw systemFailure('ENOENT', `Unit ${unit} is not there`);
     this.signals.push({ unit, subgroup, signal });
     if (!fatalSignals.has(signal)) return;
-    for (const [pid, group] of [...found.members]) if (isWithin(group, subgroup)) this.#processes.exit(pid);
+    for (const [pid, group] of [...found.members]) if (isWithin(group, subgroup)) this.#end(pid);
   }
 
   async stop(unit: string): Promise<string> {
@@ -98,8 +109,8 @@ export class FakeUnits implements Units {
     if (found === undefined) return '';
     this.stopped.push(unit);
     setImmediate(() => {
-      for (const pid of found.members.keys()) this.#processes.exit(pid);
-      this.end(unit);
+      for (const pid of found.members.keys()) this.#end(pid);
+      if (this.#units.get(unit) === found) this.end(unit);
     });
     return this.#newJob();
   }
@@ -124,6 +135,15 @@ export class FakeUnits implements Units {
 
   [Symbol.dispose](): void {
     this.#watches.clear();
+  }
+
+  #isThere(pid: number): boolean {
+    return this.#processes.cgroupOf(pid) !== undefined;
+  }
+
+  /** A member may have ended in this very turn, and not been noticed yet. */
+  #end(pid: number): void {
+    if (this.#isThere(pid)) this.#processes.exit(pid);
   }
 
   #make(unit: string): FakeUnit {
