@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { bootHost, systemdVersions, type LabHost, type Suite } from './harness.js';
+import { bootHost, systemdVersions, untilTrue, type LabHost, type Suite } from './harness.js';
 
 // /src is the project, and /opt/node/bin/node the node that runs this test
 const installer = ['node', '/src/scripts/install-host.mjs'];
@@ -52,8 +52,55 @@ for (const name of Object.keys(systemdVersions) as Suite[]) {
       assert.equal(capabilities & (1n << networkAdministration), 0n);
       assert.notEqual(capabilities & (1n << systemAdministration), 0n);
     });
+
+    test('systemd knows when it is ready, and brings it back when it hangs', async () => {
+      await using host = await bootHost({ suite: name, name: `watchdog-${name}`, daemon: 'real' });
+      await host.succeed([...installer, 'install'], { timeout: 60_000 });
+      await host.succeed(['mkdir', '/run/systemd/system/machined.service.d']);
+      const impatient = '[Service]\nWatchdogSec=2s\n';
+      await host.succeed(['tee', '/run/systemd/system/machined.service.d/impatient.conf'], { input: impatient });
+      await host.succeed(['systemctl', 'daemon-reload']);
+      await host.succeed(['systemctl', 'restart', 'machined.service']);
+      const property = (of: string) => host.succeed(['systemctl', 'show', '-P', of, 'machined.service']);
+      assert.equal(await property('Type'), 'notify');
+      assert.equal(await property('ActiveState'), 'active');
+      await register(host, 'kept', await host.leader('kept'));
+
+      const pid = await property('MainPID');
+      await host.succeed(['sleep', '5']); // more than twice the time that it has
+      assert.equal(await property('MainPID'), pid);
+
+      await host.succeed(['kill', '-s', 'STOP', pid]);
+      await untilTrue('another process has taken its place', async () => {
+        return (await property('NRestarts')) === '1' && (await property('ActiveState')) === 'active';
+      }, 20_000);
+      assert.match(await host.succeed(['journalctl', '--unit=machined.service', '--no-pager']), /[Ww]atchdog timeout/);
+      assert.deepEqual(await machines(host), ['kept']);
+    });
+
+    test('after a boot it waits to be asked, and then serves', async () => {
+      await using host = await bootHost({ suite: name, name: `boot-${name}`, daemon: 'real' });
+      await host.succeed([...installer, 'install'], { timeout: 60_000 });
+      // a container is a copy of the host's tree, with all that was installed there, which really boots
+      await host.succeed(['mkdir', '/run/systemd/system/systemd-nspawn@copy.service.d']);
+      await host.succeed(['tee', '/run/systemd/system/systemd-nspawn@copy.service.d/node.conf'], { input: withNode });
+      await host.succeed(['systemctl', 'daemon-reload']);
+      await host.container('copy', { privateUsers: false });
+
+      const inside = ['systemctl', '--machine=copy'];
+      assert.equal(await host.succeed([...inside, 'is-active', 'machined.socket']), 'active');
+      assert.equal(await host.succeed([...inside, 'show', '-P', 'SubState', 'machined.service']), 'dead');
+      const list = ['call', 'org.freedesktop.machine1', '/org/freedesktop/machine1', 'org.freedesktop.machine1.Manager'];
+      assert.match(await host.succeed(['busctl', '--machine=copy', ...list, 'ListMachines']), /^a\(ssso\) 1 ".host" "host"/);
+      assert.equal(await host.succeed([...inside, 'show', '-P', 'SubState', 'machined.service']), 'running');
+    });
   });
 }
+
+const withNode = `[Service]
+ExecStart=
+ExecStart=systemd-nspawn --quiet --keep-unit --boot --settings=override --machine=%i --bind-ro=/opt/node
+`;
 
 const networkAdministration = 12n; // capability.h: CAP_NET_ADMIN
 const systemAdministration = 21n; // CAP_SYS_ADMIN
