@@ -7,6 +7,7 @@ export type FailureKind =
   | 'no-machine-for-pid'
   | 'machine-exists'
   | 'no-such-image'
+  | 'no-such-user'
   | 'no-such-user-mapping'
   | 'no-such-group-mapping'
   | 'user-in-host-range'

@@ -18,6 +18,17 @@ export function isUserId(id: number): boolean {
   return Number.isInteger(id) && id >= 0 && id < 0xffffffff && id !== 0xffff;
 }
 
+/**
+ * A name that a user or group may have, in the relaxed sense: not only digits, no colon, slash, control character or
+ * blank at the ends. Source: https://systemd.io/USER_NAMES, "Relaxed Mode".
+ */
+export function isUserName(name: string): boolean {
+  if (name === '' || name === '.' || name === '..' || name.length > 256) return false;
+  if (/^-?[0-9]+$/.test(name)) return false;
+  if (name.trim() !== name) return false;
+  return !/[\u0000-\u001f\u007f:/]/.test(name);
+}
+
 /** Whether an id is one of the host's own, which no machine may claim. */
 export function isHostId(id: number): boolean {
   return id < hostIdLimit;

@@ -3,6 +3,7 @@ import { UndoStack } from '../domain/undo.js';
 import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
 import { connectSystemBus } from '../host/bus.js';
+import { GuestTerminals } from '../host/guests/guest-terminals.js';
 import { KernelGuests } from '../host/guests/kernel-guests.js';
 import { HostImages } from '../host/images/host-images.js';
 import { KernelClock } from '../host/kernel/clock.js';
@@ -17,6 +18,7 @@ import type { Log } from '../ports/log.js';
 import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
 import { Machines } from '../service/machines.js';
+import { MachineTerminals } from '../service/terminals.js';
 import { Users } from '../service/users.js';
 import { isBusError } from '../transport/dbus/bus-error.js';
 import type { BusConnection } from '../transport/dbus/connection.js';
@@ -60,7 +62,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
   const images = new ImageCatalogue(new HostImages(log));
-  const services: ManagerServices = { authority, machines, users, inspector, images, processes, pool: new ImagePool() };
+  const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
+  const services: ManagerServices = {
+    authority, machines, users, inspector, terminals, images, processes, pool: new ImagePool(),
+  };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.
     await BusService.refuseSecond(bus.connection);

@@ -42,7 +42,7 @@ export function listenOnVarlink(
   const { log, machines, inspector, users } = services;
   const undo = new UndoStack();
   const serve = (interfaces: readonly BoundVarlinkInterface[]): AcceptOptions => {
-    const service = new VarlinkService(information, [systemErrorsInterface, ...interfaces], { log, errnoNumber });
+    const service = new VarlinkService(information, [systemErrorsInterface, ...interfaces], { log, errnoNumber, closeDescriptor: close });
     const server = undo.use(
       new VarlinkServer({
         dispatch: (call, peer) => service.dispatch(call, peer),

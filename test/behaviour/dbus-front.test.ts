@@ -198,7 +198,7 @@ test('every method about machines is for whom its declaration says', async () =>
   const samples: Record<string, unknown> = {
     s: 'one', u: world.leader('two.service'), ay: new Uint8Array(), i: 15, b: false, t: 1n, ai: [], 'a(sv)': [], as: ['x'],
   };
-  const special: Record<string, unknown> = { class: 'container', whom: 'leader', root_directory: '', source: '/a', destination: '/b', path: '' };
+  const special: Record<string, unknown> = { class: 'container', whom: 'leader', root_directory: '', source: '/a', destination: '/b', path: '', environment: [] };
   for (const declaration of [managerInterface, machineInterface]) {
     for (const [member, method] of Object.entries(declaration.methods)) {
       if (method.authorization.kind === 'anyone' || /Image|Pool/.test(member)) continue;

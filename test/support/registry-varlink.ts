@@ -41,7 +41,11 @@ export class VarlinkRegistry implements RegistryHarness {
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),
     ];
-    const service = new VarlinkService(information, interfaces, { log, errnoNumber: (name) => errnos[name] ?? assert.fail(name) });
+    const service = new VarlinkService(information, interfaces, {
+      log,
+      errnoNumber: (name) => errnos[name] ?? assert.fail(name),
+      closeDescriptor: close,
+    });
     this.#server = new VarlinkServer({
       dispatch: (call, peer) => service.dispatch(call, peer),
       failed: (call, error) => service.failed(call, error),

@@ -1,9 +1,11 @@
 // A registry in a world of fakes: what the front ends are tested on.
+import { openSync } from 'node:fs';
 import { FakeAuthority } from '../../src/ports/fakes/authority.js';
 import { FakeGuests } from '../../src/ports/fakes/guests.js';
 import { FakeImages } from '../../src/ports/fakes/images.js';
 import { FakeProcesses } from '../../src/ports/fakes/processes.js';
 import { FakeStore } from '../../src/ports/fakes/store.js';
+import { FakeTerminals } from '../../src/ports/fakes/terminals.js';
 import { FakeUnits } from '../../src/ports/fakes/units.js';
 import type { Clock } from '../../src/ports/clock.js';
 import type { Log, LogLevel, LogTarget } from '../../src/ports/log.js';
@@ -13,6 +15,7 @@ import type { IdMapping, UserId } from '../../src/domain/users.js';
 import { ImageCatalogue } from '../../src/service/images.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
+import { MachineTerminals } from '../../src/service/terminals.js';
 import { Users } from '../../src/service/users.js';
 
 /** Keeps what is logged. */
@@ -126,6 +129,7 @@ export class World implements Disposable {
   readonly authority = new FakeAuthority();
   readonly guests = new FakeGuests();
   readonly images = new FakeImages();
+  readonly terminals = new FakeTerminals(() => openSync('/dev/null', 'r+'));
   readonly log = new FakeLog();
   readonly machines: Machines;
   readonly users: Users;
@@ -159,7 +163,9 @@ export class World implements Disposable {
   /** What the front ends are made of. */
   get services() {
     const { machines, users, inspector, seen: processes, authority, log } = this;
-    return { machines, users, inspector, images: new ImageCatalogue(this.images), processes, authority, log, pool };
+    const terminals = new MachineTerminals({ terminals: this.terminals, processes, authority });
+    const images = new ImageCatalogue(this.images);
+    return { machines, users, inspector, images, terminals, processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

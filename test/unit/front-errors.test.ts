@@ -17,6 +17,7 @@ const names: Partial<Record<FailureKind, readonly [dbus: string, varlink: string
   'no-machine-for-pid': [`${machine1}NoMachineForPID`, `${varlink}NoSuchMachine`],
   'machine-exists': [`${machine1}MachineExists`, `${varlink}MachineExists`],
   'no-such-image': [`${machine1}NoSuchImage`, 'io.systemd.MachineImage.NoSuchImage'],
+  'no-such-user': [`${machine1}NoSuchUser`, `${varlink}NoSuchUser`],
   'no-such-user-mapping': [`${machine1}NoSuchUserMapping`, `${varlink}NoSuchUser`],
   'no-such-group-mapping': [`${machine1}NoSuchUserMapping`, `${varlink}NoSuchGroup`],
   'user-in-host-range': [`${machine1}NoSuchUserMapping`, `${varlink}UserInHostRange`],

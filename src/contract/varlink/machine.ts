@@ -15,9 +15,10 @@ import {
   structure,
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
-import { anyone, login, openPty, polkit, shell } from '../authorization.js';
+import { anyone, login, openPty, polkit } from '../authorization.js';
 import {
   absolutePath,
+  environmentList,
   interactiveField,
   machineId,
   normalizedPath,
@@ -26,6 +27,7 @@ import {
   signalNumber,
   timestamp,
   userId,
+  userNameOrId,
 } from './types.js';
 
 const machineClass = enumeration('MachineClass', 'What kind of machine it is.', {
@@ -156,17 +158,17 @@ export const machineVarlink = varlinkInterface({
       input: {
         ...referenceFields,
         mode: required(openMode),
-        user: nullable(string, 'For mode shell: who runs it.'),
+        user: nullable(userNameOrId, 'For mode shell: who runs it; root, if absent.'),
         path: nullable(absolutePath, 'For mode shell: the program.'),
         args: nullable(arrayOf(string), 'For mode shell: its arguments, argv[0] first.'),
-        environment: nullable(arrayOf(string), 'For mode shell: its environment, as KEY=value.'),
+        environment: nullable(environmentList, 'For mode shell: its environment, as KEY=value.'),
       },
       output: {
         ptyFileDescriptor: required(integer(), 'The terminal, an index into the descriptors that come along.'),
         ptyPath: required(string, 'Its path in the machine.'),
       },
       // each mode has an authorization of its own: see `openAuthorizations` below
-      extra: { authorization: shell },
+      extra: { authorization: openPty },
     }),
     MapFrom: method({
       documentation: "The host's ids of a container's user and group.",
@@ -249,4 +251,8 @@ export const machineVarlink = varlinkInterface({
 export const createMachine = polkit('create-machine', { subject: 'name' });
 
 /** What the modes of Open need. */
-export const openAuthorizations = { tty: openPty, login, shell } as const;
+export const openAuthorizations = {
+  tty: openPty,
+  login,
+  shell: polkit('shell', { subject: 'machine', verb: 'shell', owner: true, ownHostAction: true }),
+} as const;

@@ -1,9 +1,11 @@
 import { isMachineName } from '../../domain/name.js';
 import { isNullId } from '../../domain/registration.js';
+import { isEnvironment, isShellUser } from '../../domain/shell.js';
 import { signalByName } from '../../domain/signals.js';
 import { hostMachineName } from '../../domain/machine.js';
-import { isUserId } from '../../domain/users.js';
+import { isUserId, isUserName } from '../../domain/users.js';
 import {
+  arrayOf,
   boolean,
   custom,
   integer,
@@ -78,18 +80,13 @@ export const referenceFields = {
   ...interactiveField,
 } as const satisfies Fields;
 
-/**
- * A name that a user or group may have, in the relaxed sense: not only digits, no colon, slash, control character or
- * blank at the ends. Source: https://systemd.io/USER_NAMES, "Relaxed Mode".
- */
 export const userName = refined(string, isUserName);
 
-function isUserName(name: string): boolean {
-  if (name === '' || name === '.' || name === '..' || name.length > 256) return false;
-  if (/^[0-9]+$/.test(name) || /^-[0-9]+$/.test(name)) return false;
-  if (name.trim() !== name) return false;
-  return !/[\u0000-\u001f\u007f:/]/.test(name);
-}
+/** A user's name, or a user id in decimal. */
+export const userNameOrId = refined(string, isShellUser);
+
+/** KEY=value, each key once. */
+export const environmentList = refined(arrayOf(string), isEnvironment);
 
 /** Described, because other services have it, but refused whatever its value. */
 export function refused<T>(type: Type<T>): Type<T> {

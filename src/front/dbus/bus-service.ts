@@ -44,6 +44,7 @@ export class BusService implements Disposable {
       authority: ports.authority,
       log: ports.log,
       hostId: services.processes.hostId,
+      closeDescriptor: (fd) => ports.closeDescriptor(fd),
     });
     connection.onMethodCall = (call) => server.handle(call);
     this.#observation = services.machines.observe({

@@ -9,6 +9,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
   'no-machine-for-pid': `${machine1}NoMachineForPID`,
   'machine-exists': `${machine1}MachineExists`,
   'no-such-image': `${machine1}NoSuchImage`,
+  'no-such-user': `${machine1}NoSuchUser`,
   'no-such-user-mapping': `${machine1}NoSuchUserMapping`,
   // the original has one name for users and groups, and for "none of mine" and "the host's"
   'no-such-group-mapping': `${machine1}NoSuchUserMapping`,

@@ -4,7 +4,9 @@ import { isFailure } from '../../domain/failure.js';
 import type { Machine } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
 import type { MachineInspector } from '../../service/inspector.js';
+import type { Terminal } from '../../ports/terminals.js';
 import type { Machines } from '../../service/machines.js';
+import type { MachineTerminals } from '../../service/terminals.js';
 import type { IncomingCall } from './incoming.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { nameInPath } from './paths.js';
@@ -38,10 +40,11 @@ export interface MachineServices {
   readonly authority: Authority;
   readonly machines: Machines;
   readonly inspector: MachineInspector;
+  readonly terminals: MachineTerminals;
 }
 
 function machineHandlers(services: MachineServices): Handlers<typeof machineInterface, IncomingCall, Machine> {
-  const { machines, inspector } = services;
+  const { machines, inspector, terminals } = services;
   const unavailable = unavailableForMachine(services);
   return {
     Terminate: async (machine, _input, call) => {
@@ -56,9 +59,9 @@ function machineHandlers(services: MachineServices): Handlers<typeof machineInte
     GetSSHInfo: (machine) => sshInfo(inspector, machine),
     GetOSRelease: async (machine, _input, call) => ({ fields: await inspector.osRelease(call, machine) }),
     GetUIDShift: (machine) => ({ shift: inspector.uidShift(machine) }),
-    OpenPTY: unavailable,
-    OpenLogin: unavailable,
-    OpenShell: unavailable,
+    OpenPTY: async (machine, _input, call) => terminalReply(await terminals.openPty(call, machine), call),
+    OpenLogin: async (machine, _input, call) => terminalReply(await terminals.openLogin(call, machine), call),
+    OpenShell: async (machine, input, call) => terminalReply(await terminals.openShell(call, machine, input), call),
     BindMount: unavailable,
     CopyFrom: unavailable,
     CopyTo: unavailable,
@@ -70,6 +73,10 @@ function machineHandlers(services: MachineServices): Handlers<typeof machineInte
 
 export function addressRows(addresses: Awaited<ReturnType<MachineInspector['addresses']>>): [number, Uint8Array][] {
   return addresses.map(({ family, bytes }) => [family, bytes]);
+}
+
+export function terminalReply({ fd, path }: Terminal, call: IncomingCall): { pty: number; pty_path: string } {
+  return { pty: call.passDescriptor(fd), pty_path: path };
 }
 
 export function sshInfo(inspector: MachineInspector, machine: Machine): { ssh_address: string; ssh_private_key_path: string } {

@@ -13,12 +13,13 @@ import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
 import type { Processes } from '../../ports/processes.js';
 import type { RegisterRequest } from '../../service/machines.js';
+import type { ShellInput } from '../../service/terminals.js';
 import type { IdKind, Users } from '../../service/users.js';
 import type { Variant } from '../../wire/dbus/value.js';
 import { openLeader, readExtendedProperties } from './extended-registration.js';
 import { noSize, type ImageServices } from './image-object.js';
 import type { IncomingCall } from './incoming.js';
-import { addressRows, sshInfo, type MachineServices } from './machine-object.js';
+import { addressRows, sshInfo, terminalReply, type MachineServices } from './machine-object.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { imagePath, machinePath } from './paths.js';
 import { unavailableForNamedImage, unavailableForNamedMachine, unavailableForPool } from './unavailable.js';
@@ -52,7 +53,7 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...later(services) };
+  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...later(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -217,14 +218,22 @@ function inspections({ machines, inspector, users }: ManagerServices) {
   };
 }
 
+function terminalsOf({ machines, terminals }: ManagerServices) {
+  return {
+    OpenMachinePTY: async (_: ManagerServices, { name }: { name: string }, call: IncomingCall) =>
+      terminalReply(await terminals.openPty(call, machines.byName(name)), call),
+    OpenMachineLogin: async (_: ManagerServices, { name }: { name: string }, call: IncomingCall) =>
+      terminalReply(await terminals.openLogin(call, machines.byName(name)), call),
+    OpenMachineShell: async (_: ManagerServices, input: { name: string } & ShellInput, call: IncomingCall) =>
+      terminalReply(await terminals.openShell(call, machines.byName(input.name), input), call),
+  };
+}
+
 function later(services: ManagerServices) {
   const ofMachine = unavailableForNamedMachine(services);
   const ofImage = unavailableForNamedImage(services);
   const ofPool = unavailableForPool(services);
   return {
-    OpenMachinePTY: ofMachine,
-    OpenMachineLogin: ofMachine,
-    OpenMachineShell: ofMachine,
     BindMountMachine: ofMachine,
     CopyFromMachine: ofMachine,
     CopyToMachine: ofMachine,

@@ -26,6 +26,7 @@ export interface ObjectServerPorts {
   readonly log: Log;
   /** For Peer.GetMachineId: 32 hexadecimal digits. */
   readonly hostId: string | undefined;
+  closeDescriptor(fd: number): void;
 }
 
 interface Reply {
@@ -46,6 +47,8 @@ const noReply: Reply = { signature: '', body: [] };
 export class ObjectServer {
   readonly #tree: ObjectTree;
   readonly #ports: ObjectServerPorts;
+  /** What goes with the replies to calls that are under way. */
+  readonly #passed = new Map<ReceivedCall, number[]>();
 
   constructor(tree: ObjectTree, ports: ObjectServerPorts) {
     this.#tree = tree;
@@ -77,9 +80,16 @@ export class ObjectServer {
     } catch (error) {
       this.#fail(message, error);
     }
+    this.#closePassed(message);
+  }
+
+  #closePassed(message: ReceivedCall): void {
+    for (const fd of this.#passed.get(message) ?? []) this.#ports.closeDescriptor(fd);
+    this.#passed.delete(message);
   }
 
   #fail(message: ReceivedCall, error: unknown): void {
+    this.#closePassed(message);
     if (error instanceof CallError) {
       this.#ports.bus.replyError(message, error.errorName, error.message);
       return;
@@ -189,6 +199,10 @@ export class ObjectServer {
       authorization,
       interactive: message.allowInteractive,
       caller: () => (caller ??= bus.callerOf(message.sender ?? '')),
+      passDescriptor: (fd) => {
+        this.#passed.set(message, [...(this.#passed.get(message) ?? []), fd]);
+        return fd;
+      },
     };
   }
 }

@@ -4,9 +4,11 @@ import { isRegularVsockCid } from '../../domain/registration.js';
 import { noVsockCid, type Machine, type ProcessIdentity } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
 import type { ProcessHandle, Processes } from '../../ports/processes.js';
+import type { Terminal } from '../../ports/terminals.js';
 import { authorize } from '../../service/call.js';
 import type { MachineInspector } from '../../service/inspector.js';
 import type { MachineReference, Machines } from '../../service/machines.js';
+import type { MachineTerminals } from '../../service/terminals.js';
 import { refuseForMachine } from '../../service/unavailable.js';
 import type { Users } from '../../service/users.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
@@ -17,6 +19,7 @@ export interface MachineVarlinkServices {
   readonly machines: Machines;
   readonly inspector: MachineInspector;
   readonly users: Users;
+  readonly terminals: MachineTerminals;
   readonly processes: Processes;
   readonly authority: Authority;
 }
@@ -25,6 +28,8 @@ type Methods = (typeof machineVarlink)['methods'];
 type RegisterInput = Input<Methods['Register']>;
 type ListInput = Input<Methods['List']>;
 type ListOutput = Output<Methods['List']>;
+type OpenInput = Input<Methods['Open']>;
+type OpenOutput = Output<Methods['Open']>;
 type Reference = Pick<Input<Methods['Unregister']>, 'name' | 'pid'>;
 
 /** io.systemd.Machine. */
@@ -56,7 +61,7 @@ export function machineInterface(services: MachineVarlinkServices): BoundVarlink
       });
     },
     MapTo: ({ uid, gid }) => mapTo(users, uid, gid),
-    Open: (input, call) => refuse(services, input, call.withAuthorization(openAuthorizations[input.mode])),
+    Open: (input, call) => open(services, input, call.withAuthorization(openAuthorizations[input.mode])),
     BindMount: (input, call) => refuse(services, input, call),
     CopyFrom: (input, call) => refuse(services, input, call),
     CopyTo: (input, call) => refuse(services, input, call),
@@ -67,6 +72,25 @@ export function machineInterface(services: MachineVarlinkServices): BoundVarlink
 async function refuse(services: MachineVarlinkServices, reference: Reference, call: VarlinkCall): Promise<never> {
   const machine = await services.machines.byReference(referenceOf(reference), call);
   return refuseForMachine(services.authority, call, machine);
+}
+
+async function open({ machines, terminals }: MachineVarlinkServices, input: OpenInput, call: VarlinkCall): Promise<OpenOutput> {
+  const machine = await machines.byReference(referenceOf(input), call);
+  terminals.refuseRootNamespace(machine);
+  const { fd, path } = await openTerminal(terminals, machine, input, call);
+  return { ptyFileDescriptor: call.passDescriptor(fd), ptyPath: path };
+}
+
+function openTerminal(terminals: MachineTerminals, machine: Machine, input: OpenInput, call: VarlinkCall): Promise<Terminal> {
+  const { mode, user = '', path = '', args = [], environment = [] } = input;
+  switch (mode) {
+    case 'tty':
+      return terminals.openPty(call, machine);
+    case 'login':
+      return terminals.openLogin(call, machine);
+    case 'shell':
+      return terminals.openShell(call, machine, { user, path, args, environment });
+  }
 }
 
 function referenceOf({ name, pid }: Reference): MachineReference {

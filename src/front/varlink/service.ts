@@ -18,6 +18,8 @@ export interface VarlinkCall extends Call {
   readonly more: boolean;
   /** The same caller, authorized as another declaration says. */
   withAuthorization(authorization: Authorization): VarlinkCall;
+  /** The descriptor goes with the reply, and is closed then, or when the call has failed. Returns its index in the reply. */
+  passDescriptor(fd: number): number;
 }
 
 /** Several replies to one call: all that there are, or whatever comes as long as the caller listens. */
@@ -81,6 +83,7 @@ export interface ServiceInformation {
 export interface VarlinkServicePorts {
   readonly log: Log;
   errnoNumber(name: string): number | undefined;
+  closeDescriptor(fd: number): void;
 }
 
 interface Entry {
@@ -113,14 +116,18 @@ export class VarlinkService {
     const read = readInput(entry.method, call);
     if (!read.ok) return errorOutcome(read);
     const { authorization } = entry.method.extra as MethodExtra;
+    const passed: number[] = [];
     let result: unknown;
     try {
-      result = entry.handler(read.input as never, new PeerCall(call, peer, authorization));
+      result = entry.handler(read.input as never, new PeerCall(call, peer, authorization, passed));
     } catch (error) {
-      return this.#failure(call, error);
+      return this.#failure(call, error, passed);
     }
-    if (!(result instanceof Promise)) return outcomeOf(result);
-    return result.then(outcomeOf, (error: unknown) => this.#failure(call, error));
+    if (!(result instanceof Promise)) return outcomeOf(result, passed);
+    return result.then(
+      (settled) => outcomeOf(settled, passed),
+      (error: unknown) => this.#failure(call, error, passed),
+    );
   }
 
   /** A bug in a handler that showed only while its replies were made. */
@@ -129,7 +136,8 @@ export class VarlinkService {
     this.#ports.log.error(`${call.method} failed unexpectedly: ${stack}`);
   }
 
-  #failure(call: MethodCall, error: unknown): Outcome {
+  #failure(call: MethodCall, error: unknown, passed: readonly number[]): Outcome {
+    for (const fd of passed) this.#ports.closeDescriptor(fd);
     if (error instanceof MethodError) return errorOutcome(error);
     if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name)));
     this.failed(call, error);
@@ -143,17 +151,23 @@ class PeerCall implements VarlinkCall {
   readonly interactive: boolean;
   readonly #call: MethodCall;
   readonly #peer: Peer;
+  readonly #passed: number[];
 
-  constructor(call: MethodCall, peer: Peer, authorization: Authorization) {
+  constructor(call: MethodCall, peer: Peer, authorization: Authorization, passed: number[]) {
     this.#call = call;
     this.#peer = peer;
+    this.#passed = passed;
     this.authorization = authorization;
     this.more = call.more;
     this.interactive = call.parameters['allowInteractiveAuthentication'] === true;
   }
 
   withAuthorization(authorization: Authorization): VarlinkCall {
-    return new PeerCall(this.#call, this.#peer, authorization);
+    return new PeerCall(this.#call, this.#peer, authorization, this.#passed);
+  }
+
+  passDescriptor(fd: number): number {
+    return this.#passed.push(fd) - 1;
   }
 
   async caller(): Promise<Caller> {
@@ -162,11 +176,11 @@ class PeerCall implements VarlinkCall {
   }
 }
 
-function outcomeOf(result: unknown): Outcome {
+function outcomeOf(result: unknown, passed: readonly number[]): Outcome {
   if (result instanceof Replies) {
     return { kind: result.kind, parameters: result.items } as Outcome;
   }
-  return { kind: 'reply', parameters: result as object };
+  return { kind: 'reply', parameters: result as object, fds: passed };
 }
 
 function errorOutcome({ error, parameters }: VarlinkError): Outcome {

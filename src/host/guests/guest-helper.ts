@@ -3,6 +3,7 @@
 import { isFailure } from '../../domain/failure.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { HelperChannel } from './helper-channel.js';
+import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
 import { channelDescriptor, identityOf, type Answer, type HelperMessage, type Request, type TaskName, type Tasks } from './protocol.js';
 
@@ -21,6 +22,14 @@ const tasks: TaskHandlers = {
   'os-release': ({ leader }) => {
     const fields = readOsRelease(identityOf(leader));
     return { output: fields === undefined ? null : [...fields] };
+  },
+  'open-terminal': ({ leader }) => {
+    const { number, master } = openTerminal(identityOf(leader));
+    return { output: number, fds: [master] };
+  },
+  'connect-bus': ({ leader }) => {
+    const { uid, fd } = connectBus(identityOf(leader));
+    return { output: { uid }, fds: [fd] };
   },
 };
 

@@ -1,22 +1,16 @@
 import { fstatSync, readSync } from 'node:fs';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
-import { mapOut, nobodyId } from '../../domain/users.js';
 import { EnvFileError, parseEnvFile } from '../../wire/env-file.js';
-import { closeLocated, locateInRoot, openLocated, openRootOf, withFileRightsOf } from '../kernel/guest-root.js';
-import { readProcFile } from '../kernel/proc-file.js';
-import { parseIdMappings } from '../kernel/processes.js';
+import { closeLocated, locateInRoot, openLocated, withFileRightsOf } from '../kernel/guest-root.js';
 import { errnoNameOf, failureOf } from '../kernel/system-error.js';
-import { PinnedProcess } from './pinned-process.js';
+import { inRootOf } from './guest-root-user.js';
 
 /** In the order of os-release(5). */
 const places = ['etc/os-release', 'usr/lib/os-release'];
 
 /** In bytes; real ones have a few hundred. */
 const largestFile = 1 << 20;
-
-/** Its root directory is the daemon's own, for whoever may not look at that of another user's process. */
-const initPid = 1;
 
 /**
  * The fields of the os-release(5) file in a process's root directory, in their order; undefined if there is none. The
@@ -26,32 +20,14 @@ const initPid = 1;
  */
 export function readOsRelease(leader: ProcessIdentity): ReadonlyMap<string, string> | undefined {
   try {
-    using pin = new PinnedProcess(leader);
-    const root = openRootOf(leader.pid === initPid ? process.pid : leader.pid);
-    try {
-      const rights = rootUserOf(leader.pid);
-      pin.assertAlive(); // so that root and rights are this process's
-      const bytes = rights === undefined ? readFirst(root) : withFileRightsOf(rights.uid, rights.gid, () => readFirst(root));
+    return inRootOf(leader, (root, user, pin) => {
+      const bytes = user === undefined ? readFirst(root) : withFileRightsOf(user.uid, user.gid, () => readFirst(root));
       pin.assertAlive(); // a guest that has ended since is not there to be described
       return bytes === undefined ? undefined : parseEnvFile(bytes);
-    } finally {
-      closeLocated(root);
-    }
+    });
   } catch (error) {
     throw explain(error, leader);
   }
-}
-
-/** The host's ids of the root user of a process's user namespace; undefined if these are our own rights anyway. */
-function rootUserOf(pid: number): { uid: number; gid: number } | undefined {
-  if (process.geteuid?.() !== 0) return undefined;
-  const uid = rootIdIn(`/proc/${pid}/uid_map`);
-  const gid = rootIdIn(`/proc/${pid}/gid_map`);
-  return uid === 0 && gid === 0 ? undefined : { uid, gid };
-}
-
-function rootIdIn(map: string): number {
-  return mapOut(parseIdMappings(readProcFile(map) ?? ''), 0) ?? nobodyId;
 }
 
 function readFirst(root: number): Buffer | undefined {

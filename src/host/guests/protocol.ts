@@ -5,6 +5,10 @@ import type { ProcessIdentity } from '../../domain/machine.js';
 export interface Tasks {
   /** null: there is no such file. */
   'os-release': Task<{ readonly leader: LeaderText }, readonly (readonly [string, string])[] | null>;
+  /** One descriptor: the master. The number is that of /dev/pts. */
+  'open-terminal': Task<{ readonly leader: LeaderText }, number>;
+  /** One descriptor: a socket that is connected to the system bus. Whom the bus takes it for, by its own ids. */
+  'connect-bus': Task<{ readonly leader: LeaderText }, { readonly uid: number }>;
 }
 
 interface Task<Input, Output> {

@@ -12,6 +12,8 @@ import { BusError, busErrors, isBusError } from './bus-error.js';
 export interface BusConnectionOptions {
   /** The user that this process proves to be: its effective one. */
   readonly uid: number;
+  /** Milliseconds in which the bus must have let this process in; 25 s if not given. */
+  readonly openingLimit?: number;
   /** Closes a received descriptor that nobody took. */
   closeDescriptor(fd: number): void;
 }
@@ -68,8 +70,6 @@ export const bus = {
 
 /** Milliseconds; what libdbus and sd-bus wait for an answer, too. */
 const defaultTimeout = 25_000;
-/** Milliseconds until the bus must have let this process in. */
-const handshakeTimeout = 25_000;
 /** Bytes of answers that are gathered before they go out without waiting for the end of the turn. */
 const corkLimit = 64 * 1024;
 /** A bus disconnects who sends more (max_message_size in dbus-daemon(1), which the system bus leaves at its default). */
@@ -155,7 +155,7 @@ export class BusConnection implements Disposable {
     const connection = new BusConnection(stream, options);
     try {
       await connection.#authenticate();
-      const [name] = await connection.call({ ...bus, member: 'Hello', replySignature: 's' });
+      const [name] = await connection.call({ ...bus, member: 'Hello', replySignature: 's', timeout: options.openingLimit ?? defaultTimeout });
       connection.#uniqueName = name;
       return connection;
     } catch (error) {
@@ -293,7 +293,8 @@ export class BusConnection implements Disposable {
 
   #authenticate(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#fail(new Error('The bus did not answer the handshake in time')), handshakeTimeout);
+      const limit = this.#options.openingLimit ?? defaultTimeout;
+      const timer = setTimeout(() => this.#fail(new Error('The bus did not answer the handshake in time')), limit);
       const sasl = new SaslClient(this.#options.uid);
       const settle = (error: Error | undefined): void => {
         clearTimeout(timer);

@@ -4,6 +4,7 @@ import { FrameError, FrameReader, frameText } from '../../wire/varlink/framing.j
 
 /** What becomes of a call. */
 export type Outcome =
+  /** The descriptors go with the reply, and are closed then, whether or not it could be sent. */
   | { readonly kind: 'reply'; readonly parameters: object; readonly fds?: readonly number[] }
   | { readonly kind: 'error'; readonly error: string; readonly parameters: object }
   /** Several replies, the last of which ends the call; at least one. */
@@ -21,7 +22,7 @@ export interface Peer {
 export interface ServerConnectionOptions {
   readonly stream: ByteStream;
   dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome>;
-  /** Closes a descriptor that a client sent although no method takes any. */
+  /** Closes a descriptor that a client sent although no method takes any, or that was sent with a reply. */
   closeDescriptor(fd: number): void;
   /** The connection is over, for whatever reason. */
   closed(): void;
@@ -193,7 +194,7 @@ export class ServerConnection {
   #answer(call: MethodCall, outcome: Outcome): Promise<void> | undefined {
     switch (outcome.kind) {
       case 'reply':
-        if (!call.oneway) this.#send(reply(outcome.parameters), outcome.fds);
+        this.#reply(call, outcome.parameters, outcome.fds ?? nothing);
         return this.#room();
       case 'error':
         if (!call.oneway) this.#send(errorReply(outcome.error, outcome.parameters));
@@ -201,6 +202,14 @@ export class ServerConnection {
       case 'replies':
       case 'stream':
         return this.#answerMany(call, outcome);
+    }
+  }
+
+  #reply(call: MethodCall, parameters: object, fds: readonly number[]): void {
+    try {
+      if (!call.oneway) this.#send(reply(parameters), fds);
+    } finally {
+      for (const fd of fds) this.#options.closeDescriptor(fd);
     }
   }
 
