@@ -69,9 +69,7 @@ test('machines are announced once, in order, with their path, and before the ans
   const failing = callAny(client, 'CreateMachine', 'sayssusa(sv)', [...register('d', world.leader('d.service')), []]);
   failing.catch(() => undefined);
   await until(() => heard.length === 5);
-  world.processes.exit(world.machines.byName('d').leader.pid);
   world.units.end('machine-d.scope');
-  void world.machines.unregister(asRoot, { name: 'd' });
   await until(() => heard.length === 6);
   assert.deepEqual(heard.slice(4).map((signal) => (signal)[0]), ['MachineNew', 'MachineRemoved']);
 });
@@ -326,12 +324,6 @@ test('credentials that could not be had are asked for again', async (context) =>
   ask.mock.restore();
   await attempt();
 });
-
-const asRoot = {
-  authorization: { kind: 'anyone' },
-  interactive: false,
-  caller: async () => ({ uid: 0, pid: undefined, busName: undefined }),
-} as const;
 
 function restarted(before: World): World {
   const world = new World(before);
