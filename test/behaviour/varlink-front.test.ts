@@ -158,15 +158,16 @@ test('every method that changes something is for whom its declaration says', asy
   await machine(client, 'Register', { name: 'one', class: 'container', leader: world.leader('one.service') });
   const two = { name: 'two', class: 'container', leader: world.leader('two.service', { owner: 1000 }) };
   const manage = 'manage-machines';
+  const paths = { src: '/a', dest: '/a' };
   const cases: readonly (readonly [string, object, string, object])[] = [
     ['Machine.Register', two, 'register-machine', { name: 'two', class: 'container' }],
     ['Machine.Register', { ...two, allocateUnit: true }, 'create-machine', { name: 'two', class: 'container' }],
     ['Machine.Unregister', { name: 'one' }, manage, { name: 'one', verb: 'unregister' }],
     ['Machine.Terminate', { name: 'one' }, manage, { name: 'one', verb: 'terminate' }],
     ['Machine.Kill', { name: 'one', signal: 9 }, manage, { name: 'one', verb: 'kill' }],
-    ['Machine.BindMount', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'bind' }],
-    ['Machine.CopyFrom', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy' }],
-    ['Machine.CopyTo', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy' }],
+    ['Machine.BindMount', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'bind', ...paths }],
+    ['Machine.CopyFrom', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy', ...paths }],
+    ['Machine.CopyTo', { name: 'one', source: '/a' }, manage, { name: 'one', verb: 'copy', ...paths }],
     ['Machine.OpenRootDirectory', { name: 'one' }, manage, { name: 'one', verb: 'open_root_directory' }],
   ];
   for (const [method, parameters, action, details] of cases) {
