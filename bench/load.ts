@@ -9,7 +9,7 @@ import { connectSystemBus } from '../src/host/bus.js';
 import type { BusConnection } from '../src/transport/dbus/connection.js';
 import { BusClient, VarlinkClient, varlinkCall, varlinkReplies } from './clients.js';
 import { DaemonUnderLoad, expectMachines } from './daemon.js';
-import { machinePrefix, type LoadPlan, type LoadResult, type Measurement } from './plan.js';
+import { machinePrefix, spareLeaders, type LoadPlan, type LoadResult, type Measurement } from './plan.js';
 import { leaderOf, writeStateFiles } from './state.js';
 import { median } from './statistics.js';
 
@@ -24,7 +24,7 @@ const manyCalls = 64;
 /** Answers with all machines are long: more of them at a time would only wait in the bus. */
 const fewCalls = 4;
 const signalLimit = 10_000;
-/** Milliseconds. The original forgets a machine only when it has nothing else to do, after it has said so. */
+/** Milliseconds in which a daemon has nothing else to do than to forget a machine. */
 const forgetTime = 2;
 /** Calls that are measured even if they take longer than the plan's duration. */
 const fewestCalls = 5;
@@ -105,19 +105,24 @@ async function checkLookups(machines: number, bus: BusClient): Promise<void> {
   if (!isRight) throw new Error('the daemon does not answer what it should');
 }
 
-/** Registers a leader that is there already, without a scope, and forgets it again. */
+/** Registers leaders that are there already, without a scope, and forgets them again. */
 async function measureRegistrations(
   plan: LoadPlan,
   daemon: DaemonUnderLoad,
   measurements: Record<string, Measurement>,
 ): Promise<void> {
   using varlink = await VarlinkClient.connect();
-  const { name, pid } = leaderOf(plan.machines);
-  const register = varlinkCall('Register', { name, class: 'container', service: 'bench', leader: pid });
-  const unregister = varlinkCall('Unregister', { name });
+  const calls = Array.from({ length: spareLeaders }, (_, spare) => {
+    const { name, pid } = leaderOf(plan.machines + spare);
+    return {
+      register: varlinkCall('Register', { name, class: 'container', service: 'bench', leader: pid }),
+      unregister: varlinkCall('Unregister', { name }),
+    };
+  });
   const rounds = async (count: number) => {
     const registered: number[] = [];
     for (let round = 0; round < count; round++) {
+      const { register, unregister } = calls[round % spareLeaders]!;
       registered.push(await timed(() => varlink.call(register, 1)));
       await varlink.call(unregister, 1);
       await delay(forgetTime);

@@ -14,7 +14,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { bootHost, untilTrue, type LabHost } from '../test/lab/harness.js';
-import { daemonUnits, machinePrefix, type DaemonName, type LoadPlan, type LoadResult } from './plan.js';
+import { daemonUnits, machinePrefix, spareLeaders, type DaemonName, type LoadPlan, type LoadResult } from './plan.js';
 import { judge, printTable, type Aim, type Row } from './table.js';
 
 interface Scale {
@@ -58,9 +58,8 @@ async function measureAll(scale: Scale): Promise<readonly Row[]> {
   const rows: Row[] = [];
   let leaders = 0;
   for (const machines of scale.machines) {
-    // one more than there are machines, for the one that is registered during the benchmark
-    await forkLeaders(host, leaders, machines + 1);
-    leaders = machines + 1;
+    await forkLeaders(host, leaders, machines + spareLeaders);
+    leaders = machines + spareLeaders;
     rows.push(...rowsOf(machines, await measureRounds(host, scale, machines)));
   }
   // the last rows are those of the most machines, with which everything was measured

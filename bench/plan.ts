@@ -5,6 +5,11 @@ export const daemonUnits = { real: 'bench-real.service', ours: 'bench-ours.servi
 export type DaemonName = keyof typeof daemonUnits;
 
 export const machinePrefix = 'bench';
+/**
+ * Leaders that are registered in turn during the benchmark: the original says that a machine is gone, and forgets it when
+ * it has nothing else to do.
+ */
+export const spareLeaders = 16;
 
 export interface LoadPlan {
   readonly daemon: DaemonName;
