@@ -17,6 +17,7 @@ import { StateFiles } from '../host/state-files.js';
 import type { Log } from '../ports/log.js';
 import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
+import { MachineFiles } from '../service/machine-files.js';
 import { Machines } from '../service/machines.js';
 import { MachineTerminals } from '../service/terminals.js';
 import { Users } from '../service/users.js';
@@ -62,9 +63,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
   const images = new ImageCatalogue(new HostImages(log));
+  const files = undo.use(new MachineFiles(guests.files, authority, machines));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
   const services: ManagerServices = {
-    authority, machines, users, inspector, terminals, images, processes, pool: new ImagePool(),
+    authority, machines, users, inspector, terminals, files, images, processes, pool: new ImagePool(),
   };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.

@@ -1,6 +1,7 @@
 // A registry in a world of fakes: what the front ends are tested on.
 import { openSync } from 'node:fs';
 import { FakeAuthority } from '../../src/ports/fakes/authority.js';
+import { FakeGuestFiles } from '../../src/ports/fakes/guest-files.js';
 import { FakeGuests } from '../../src/ports/fakes/guests.js';
 import { FakeImages } from '../../src/ports/fakes/images.js';
 import { FakeProcesses } from '../../src/ports/fakes/processes.js';
@@ -15,6 +16,7 @@ import type { IdMapping, UserId } from '../../src/domain/users.js';
 import { ImageCatalogue } from '../../src/service/images.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
+import { MachineFiles } from '../../src/service/machine-files.js';
 import { MachineTerminals } from '../../src/service/terminals.js';
 import { Users } from '../../src/service/users.js';
 
@@ -130,6 +132,7 @@ export class World implements Disposable {
   readonly guests = new FakeGuests();
   readonly images = new FakeImages();
   readonly terminals = new FakeTerminals(() => openSync('/dev/null', 'r+'));
+  readonly files = new FakeGuestFiles(() => openSync('/', 'r'));
   readonly log = new FakeLog();
   readonly machines: Machines;
   readonly users: Users;
@@ -165,7 +168,8 @@ export class World implements Disposable {
     const { machines, users, inspector, seen: processes, authority, log } = this;
     const terminals = new MachineTerminals({ terminals: this.terminals, processes, authority });
     const images = new ImageCatalogue(this.images);
-    return { machines, users, inspector, images, terminals, processes, authority, log, pool };
+    const files = new MachineFiles(this.files, authority, machines);
+    return { machines, users, inspector, images, terminals, files, processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

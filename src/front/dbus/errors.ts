@@ -32,6 +32,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
 const errnoNames: Readonly<Record<string, string>> = {
   EACCES: 'AccessDenied',
   EADDRINUSE: 'AddressInUse',
+  EADDRNOTAVAIL: 'BadAddress',
   EEXIST: 'FileExists',
   EINVAL: 'InvalidArgs',
   EIO: 'IOError',

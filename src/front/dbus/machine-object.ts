@@ -5,12 +5,13 @@ import type { Machine } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
 import type { MachineInspector } from '../../service/inspector.js';
 import type { Terminal } from '../../ports/terminals.js';
+import type { MachineFiles } from '../../service/machine-files.js';
 import type { Machines } from '../../service/machines.js';
 import type { MachineTerminals } from '../../service/terminals.js';
 import type { IncomingCall } from './incoming.js';
+import { fileMethods } from './machine-files.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { nameInPath } from './paths.js';
-import { unavailableForMachine } from './unavailable.js';
 
 const noBytes = new Uint8Array(0);
 
@@ -41,11 +42,12 @@ export interface MachineServices {
   readonly machines: Machines;
   readonly inspector: MachineInspector;
   readonly terminals: MachineTerminals;
+  readonly files: MachineFiles;
 }
 
 function machineHandlers(services: MachineServices): Handlers<typeof machineInterface, IncomingCall, Machine> {
   const { machines, inspector, terminals } = services;
-  const unavailable = unavailableForMachine(services);
+  const { bindMount, copyFrom, copyTo, openRootDirectory } = fileMethods(services.files);
   return {
     Terminate: async (machine, _input, call) => {
       await machines.terminate(call, { name: machine.name });
@@ -62,12 +64,12 @@ function machineHandlers(services: MachineServices): Handlers<typeof machineInte
     OpenPTY: async (machine, _input, call) => terminalReply(await terminals.openPty(call, machine), call),
     OpenLogin: async (machine, _input, call) => terminalReply(await terminals.openLogin(call, machine), call),
     OpenShell: async (machine, input, call) => terminalReply(await terminals.openShell(call, machine, input), call),
-    BindMount: unavailable,
-    CopyFrom: unavailable,
-    CopyTo: unavailable,
-    CopyFromWithFlags: unavailable,
-    CopyToWithFlags: unavailable,
-    OpenRootDirectory: unavailable,
+    BindMount: bindMount,
+    CopyFrom: copyFrom,
+    CopyTo: copyTo,
+    CopyFromWithFlags: copyFrom,
+    CopyToWithFlags: copyTo,
+    OpenRootDirectory: openRootDirectory,
   };
 }
 

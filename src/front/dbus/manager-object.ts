@@ -8,7 +8,7 @@ import {
   checkRootDirectory,
 } from '../../domain/registration.js';
 import type { Image } from '../../domain/image.js';
-import type { MachineClass } from '../../domain/machine.js';
+import type { Machine, MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
 import type { Processes } from '../../ports/processes.js';
@@ -20,9 +20,10 @@ import { openLeader, readExtendedProperties } from './extended-registration.js';
 import { noSize, type ImageServices } from './image-object.js';
 import type { IncomingCall } from './incoming.js';
 import { addressRows, sshInfo, terminalReply, type MachineServices } from './machine-object.js';
+import { fileMethods } from './machine-files.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { imagePath, machinePath } from './paths.js';
-import { unavailableForNamedImage, unavailableForNamedMachine, unavailableForPool } from './unavailable.js';
+import { unavailableForNamedImage, unavailableForPool } from './unavailable.js';
 
 export interface ManagerServices extends MachineServices, ImageServices {
   readonly users: Users;
@@ -53,7 +54,7 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...later(services) };
+  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...later(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -229,17 +230,26 @@ function terminalsOf({ machines, terminals }: ManagerServices) {
   };
 }
 
+function filesOf({ machines, files }: ManagerServices) {
+  const { bindMount, copyFrom, copyTo, openRootDirectory } = fileMethods(files);
+  const ofNamed =
+    <Input, Output>(method: (machine: Machine, input: Input, call: IncomingCall) => Promise<Output>) =>
+    async (_: ManagerServices, input: Input & { readonly name: string }, call: IncomingCall): Promise<Output> =>
+      method(machines.byName(input.name), input, call);
+  return {
+    BindMountMachine: ofNamed(bindMount),
+    CopyFromMachine: ofNamed(copyFrom),
+    CopyToMachine: ofNamed(copyTo),
+    CopyFromMachineWithFlags: ofNamed(copyFrom),
+    CopyToMachineWithFlags: ofNamed(copyTo),
+    OpenMachineRootDirectory: ofNamed(openRootDirectory),
+  };
+}
+
 function later(services: ManagerServices) {
-  const ofMachine = unavailableForNamedMachine(services);
   const ofImage = unavailableForNamedImage(services);
   const ofPool = unavailableForPool(services);
   return {
-    BindMountMachine: ofMachine,
-    CopyFromMachine: ofMachine,
-    CopyToMachine: ofMachine,
-    CopyFromMachineWithFlags: ofMachine,
-    CopyToMachineWithFlags: ofMachine,
-    OpenMachineRootDirectory: ofMachine,
     RemoveImage: ofImage,
     RenameImage: ofImage,
     CloneImage: ofImage,

@@ -1,15 +1,12 @@
 import { checkImageName, type Image } from '../../domain/image.js';
-import type { Machine } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
 import type { ImageCatalogue } from '../../service/images.js';
-import type { Machines } from '../../service/machines.js';
-import { refuseForImage, refuseForMachine } from '../../service/unavailable.js';
+import { refuseForImage } from '../../service/unavailable.js';
 import type { IncomingCall } from './incoming.js';
 
 // Handlers of methods that are declared but cannot be carried out by this version.
 
 interface Services {
-  readonly machines: Machines;
   readonly images: ImageCatalogue;
   readonly authority: Authority;
 }
@@ -17,17 +14,6 @@ interface Services {
 interface ImageArguments {
   readonly name: string;
   readonly new_name?: string;
-}
-
-/** A method of the Manager about a machine that is named. */
-export function unavailableForNamedMachine({ machines, authority }: Pick<Services, 'machines' | 'authority'>) {
-  return (_: unknown, { name }: { readonly name: string }, call: IncomingCall): Promise<never> =>
-    refuseForMachine(authority, call, machines.byName(name));
-}
-
-/** A method of a machine's object. */
-export function unavailableForMachine({ authority }: Pick<Services, 'authority'>) {
-  return (machine: Machine, _: unknown, call: IncomingCall): Promise<never> => refuseForMachine(authority, call, machine);
 }
 
 /** A method of the Manager about an image that is named. */

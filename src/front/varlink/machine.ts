@@ -3,13 +3,14 @@ import { Failure, invalidArgument, isFailure } from '../../domain/failure.js';
 import { isRegularVsockCid } from '../../domain/registration.js';
 import { noVsockCid, type Machine, type ProcessIdentity } from '../../domain/machine.js';
 import type { Authority } from '../../ports/authority.js';
+import type { CopyRequest } from '../../ports/guest-files.js';
 import type { ProcessHandle, Processes } from '../../ports/processes.js';
 import type { Terminal } from '../../ports/terminals.js';
 import { authorize } from '../../service/call.js';
 import type { MachineInspector } from '../../service/inspector.js';
+import type { MachineFiles } from '../../service/machine-files.js';
 import type { MachineReference, Machines } from '../../service/machines.js';
 import type { MachineTerminals } from '../../service/terminals.js';
-import { refuseForMachine } from '../../service/unavailable.js';
 import type { Users } from '../../service/users.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
@@ -20,6 +21,7 @@ export interface MachineVarlinkServices {
   readonly inspector: MachineInspector;
   readonly users: Users;
   readonly terminals: MachineTerminals;
+  readonly files: MachineFiles;
   readonly processes: Processes;
   readonly authority: Authority;
 }
@@ -34,7 +36,7 @@ type Reference = Pick<Input<Methods['Unregister']>, 'name' | 'pid'>;
 
 /** io.systemd.Machine. */
 export function machineInterface(services: MachineVarlinkServices): BoundVarlinkInterface {
-  const { machines, users } = services;
+  const { machines, users, files } = services;
   return bindVarlink(machineVarlink, {
     Register: async (input, call) => {
       await register(services, input, call);
@@ -62,16 +64,31 @@ export function machineInterface(services: MachineVarlinkServices): BoundVarlink
     },
     MapTo: ({ uid, gid }) => mapTo(users, uid, gid),
     Open: (input, call) => open(services, input, call.withAuthorization(openAuthorizations[input.mode])),
-    BindMount: (input, call) => refuse(services, input, call),
-    CopyFrom: (input, call) => refuse(services, input, call),
-    CopyTo: (input, call) => refuse(services, input, call),
-    OpenRootDirectory: (input, call) => refuse(services, input, call),
+    BindMount: async (input, call) => {
+      const { source, destination = '', readOnly = false, mkdir = false } = input;
+      const machine = await machines.byReference(referenceOf(input), call);
+      await files.bind(call, machine, { source, destination, readOnly, makeDestination: mkdir });
+      return {};
+    },
+    CopyFrom: (input, call) => copy(services, 'from', input, call),
+    CopyTo: (input, call) => copy(services, 'to', input, call),
+    OpenRootDirectory: async (input, call) => {
+      const machine = await machines.byReference(referenceOf(input), call);
+      return { fileDescriptor: call.passDescriptor(await files.openRoot(call, machine)) };
+    },
   });
 }
 
-async function refuse(services: MachineVarlinkServices, reference: Reference, call: VarlinkCall): Promise<never> {
-  const machine = await services.machines.byReference(referenceOf(reference), call);
-  return refuseForMachine(services.authority, call, machine);
+async function copy(
+  { machines, files }: MachineVarlinkServices,
+  direction: CopyRequest['direction'],
+  input: Input<Methods['CopyFrom']>,
+  call: VarlinkCall,
+): Promise<Output<Methods['CopyFrom']>> {
+  const { source, destination = '', replace = false } = input;
+  const machine = await machines.byReference(referenceOf(input), call);
+  await files.copy(call, machine, { direction, source, destination, replace, unknownFlags: false });
+  return {};
 }
 
 async function open({ machines, terminals }: MachineVarlinkServices, input: OpenInput, call: VarlinkCall): Promise<OpenOutput> {

@@ -2,7 +2,9 @@
 // file system that it serves itself; then this process is killed, and nothing else has stood still.
 import { isFailure } from '../../domain/failure.js';
 import { dieWithParent } from '../kernel/guest-root.js';
+import { bindMount, copyFiles, openRootDirectory } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
+import { findEntrance } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
 import { channelDescriptor, identityOf, type Answer, type HelperMessage, type Request, type TaskName, type Tasks } from './protocol.js';
@@ -23,6 +25,15 @@ const tasks: TaskHandlers = {
     const fields = readOsRelease(identityOf(leader));
     return { output: fields === undefined ? null : [...fields] };
   },
+  'root-directory': ({ leader }) => ({ output: null, fds: [openRootDirectory(identityOf(leader))] }),
+  'copy': ({ leader, copy }) => {
+    copyFiles(identityOf(leader), copy);
+    return { output: null };
+  },
+  'bind': ({ leader, bind }) => {
+    bindMount(identityOf(leader), bind);
+    return { output: null };
+  },
   'open-terminal': ({ leader }) => {
     const { number, master } = openTerminal(identityOf(leader));
     return { output: number, fds: [master] };
@@ -30,6 +41,10 @@ const tasks: TaskHandlers = {
   'connect-bus': ({ leader }) => {
     const { uid, fd } = connectBus(identityOf(leader));
     return { output: { uid }, fds: [fd] };
+  },
+  'find-entrance': ({ leader, user, program }) => {
+    const found = findEntrance(identityOf(leader), user, program);
+    return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
   },
 };
 
@@ -42,10 +57,14 @@ for (let message = channel.receive(); message !== undefined; message = channel.r
   channel.send(answer(message));
 }
 
+function carryOut<Name extends TaskName>({ task, input }: Request<Name>, fds: readonly number[]): Outcome<Name> {
+  return tasks[task](input, fds);
+}
+
 function answer({ text, fds }: HelperMessage): HelperMessage {
   const request = JSON.parse(text) as Request<TaskName>;
   try {
-    const { output, fds: found = [] } = tasks[request.task](request.input, fds);
+    const { output, fds: found = [] } = carryOut(request, fds);
     return { text: JSON.stringify({ output } satisfies Answer<TaskName>), fds: found };
   } catch (error) {
     if (!isFailure(error, 'system') || error.errno === undefined) throw error;

@@ -1,9 +1,11 @@
 import { isFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
+import type { GuestFiles } from '../../ports/guest-files.js';
 import type { Guests, NetworkAddress } from '../../ports/guests.js';
 import type { Log } from '../../ports/log.js';
 import { readAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
+import { KernelGuestFiles } from './kernel-guest-files.js';
 import { leaderText, type LeaderText } from './protocol.js';
 
 /**
@@ -11,6 +13,8 @@ import { leaderText, type LeaderText } from './protocol.js';
  * here; files are read by helper processes, as a guest can hold up whoever walks its paths.
  */
 export class KernelGuests implements Guests, Disposable {
+  /** The same guests' files. */
+  readonly files: GuestFiles;
   readonly #log: Log;
   readonly #helpers: HelperPool;
   /** What is being asked, so that no guest keeps more than one helper waiting at a time. */
@@ -19,6 +23,7 @@ export class KernelGuests implements Guests, Disposable {
   constructor(log: Log, limits: HelperLimits = ordinaryLimits) {
     this.#log = log;
     this.#helpers = new HelperPool(limits);
+    this.files = new KernelGuestFiles(log, this.#helpers);
   }
 
   [Symbol.dispose](): void {

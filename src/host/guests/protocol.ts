@@ -1,14 +1,23 @@
 // What the daemon and its helpers say to each other over a socket: one JSON value a line, and descriptors beside it.
 import type { ProcessIdentity } from '../../domain/machine.js';
+import type { Entrance } from './entrance.js';
+import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
 
 /** Everything that helpers can be asked for. The program that answers is in guest-helper.ts. */
 export interface Tasks {
   /** null: there is no such file. */
   'os-release': Task<{ readonly leader: LeaderText }, readonly (readonly [string, string])[] | null>;
+  /** Its descriptor comes along. */
+  'root-directory': Task<{ readonly leader: LeaderText }, null>;
+  /** May take hours. */
+  'copy': Task<{ readonly leader: LeaderText; readonly copy: CopyRequest }, null>;
+  'bind': Task<{ readonly leader: LeaderText; readonly bind: BindRequest }, null>;
   /** One descriptor: the master. The number is that of /dev/pts. */
   'open-terminal': Task<{ readonly leader: LeaderText }, number>;
   /** One descriptor: a socket that is connected to the system bus. Whom the bus takes it for, by its own ids. */
   'connect-bus': Task<{ readonly leader: LeaderText }, { readonly uid: number }>;
+  /** For a user, and a program or '' for that user's shell; null: there is no such user. Its descriptors: see Entrance. */
+  'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
 }
 
 interface Task<Input, Output> {
@@ -39,7 +48,7 @@ export interface HelperMessage {
 export const channelDescriptor = 3;
 
 /** The most descriptors that a message brings. */
-export const mostDescriptors = 8;
+export const mostDescriptors = 9;
 
 /** A process, as JSON has it. */
 export interface LeaderText {

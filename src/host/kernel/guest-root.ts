@@ -7,6 +7,8 @@ const RESOLVE_IN_ROOT = 0x10;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
 const PR_SET_PDEATHSIG = 1;
+const PR_SET_SECUREBITS = 28;
+const SECBIT_NO_SETUID_FIXUP = 1 << 2;
 const SIGKILL = 9;
 
 const openAt2 = bind<(number: 437, directory: number, path: Memory, how: Memory, size: number) => number>(
@@ -25,12 +27,12 @@ export function openRootOf(pid: number): number {
 
 /**
  * A descriptor (O_PATH) of a file below a root directory: no symbolic link, '..' or link of /proc leads out of it. It
- * says nothing of what kind of file it is, and opening it has touched no device. The walk may wait for ever, in a file
- * system that a guest serves. Throws SystemError.
+ * says nothing of what kind of file it is, and opening it has touched no device. Unless it `followsLast`, what it finds
+ * may be a symbolic link itself. The walk may wait for ever, in a file system that a guest serves. Throws SystemError.
  */
-export function locateInRoot(root: number, path: string): number {
+export function locateInRoot(root: number, path: string, followsLast = true): number {
   const how = Buffer.alloc(24); // struct open_how: flags, mode, resolve
-  how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC), 0);
+  how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC | (followsLast ? 0 : constants.O_NOFOLLOW)), 0);
   how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
   return check(openAt2(437, root, Buffer.from(`${path}\0`), how, how.length), 'openat2', path);
 }
@@ -55,6 +57,17 @@ export function withFileRightsOf<T>(uid: number, gid: number, work: () => T exte
     setFileSystemGroup(0);
     dieWithParent();
   }
+}
+
+/**
+ * From now on, this thread makes files as another user and group, and can do with others' files what root can: also on
+ * mounts that know nothing of the host's root (capabilities(7), "SECBIT_NO_SETUID_FIXUP"). To be called by root.
+ */
+export function makeFilesAs(uid: number, gid: number): void {
+  check(processControl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), 'prctl');
+  setFileSystemGroup(gid);
+  setFileSystemUser(uid);
+  dieWithParent();
 }
 
 /** The kernel kills this process when its parent ends. Changing users makes it forget that: prctl(2). */

@@ -25,6 +25,9 @@ export function errno(): number {
   return koffi.errno();
 }
 
+/** What C programs say of an errno: 'No such file or directory'. */
+export const errorText = bind<(errno: number) => string>('const char *strerror(int)');
+
 /** The address of a Buffer's first byte, to be stored in a structure. The Buffer must outlive that structure. */
 export function addressOf(memory: Memory | ArrayBuffer): bigint {
   return koffi.address(memory);

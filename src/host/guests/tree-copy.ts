@@ -1,0 +1,320 @@
+import { randomBytes } from 'node:crypto';
+import { fchmodSync, fchownSync, fstatSync, ftruncateSync, openSync, opendirSync, readSync, writeSync, type BigIntStats } from 'node:fs';
+import { constants } from 'node:fs';
+import {
+  O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyUserAttributes, linkOpenFile,
+  locateBeneath, makeDirectory, makeNode, makeSymbolicLink, nextData, nextHole, openEntry, openUnmounted, readSymbolicLink,
+  removeEntry, renameEntry, setTimes,
+} from '../kernel/file-calls.js';
+import { close } from '../kernel/libc.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
+
+/** An entry of a directory that is open. */
+export interface Place {
+  readonly directory: number;
+  readonly name: Buffer;
+}
+
+export interface TreeCopyOptions {
+  /** Whose everything becomes that is made; undefined: whose it is in the source. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Files do not keep the bits that let whoever runs them become their owner. */
+  readonly dropsIdBits: boolean;
+  /** Files take the place of those that are there. */
+  readonly replace: boolean;
+}
+
+/** Deeper than trees are; each level takes two descriptors. */
+const deepest = 1024;
+
+/** At most so many files with several names are remembered, so that a hostile tree does not fill the memory. */
+const mostLinkedFiles = 65_536;
+
+const chunk = 8 << 20; // a copy can only be killed between two of them
+const idBits = 0o6000;
+
+/**
+ * Copies a file or a tree, by descriptors only: whoever else has a hand in either tree cannot lead it elsewhere.
+ * Contents, modes, times, symbolic links, further names, holes, devices and attributes of users are kept.
+ *
+ * Directories are merged into ones that are there, and nothing is changed of these themselves. A file that is there is
+ * left alone or, with `replace`, replaced in one step. What is new appears under its name when it is complete.
+ */
+export class TreeCopy {
+  readonly #options: TreeCopyOptions;
+  /** Where a file with several names was first copied to, from the top of the new tree, by its identity. */
+  readonly #linked = new Map<string, { readonly path: Buffer; readonly copy: string }>();
+  /** The directory that is copied into, which may lie in the one that is copied. */
+  #target: string | undefined;
+  #buffer: Buffer | undefined;
+
+  constructor(options: TreeCopyOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Throws SystemError or Node's errors: ENOENT, EEXIST (a file is there, or a directory where a file is to be), ENOTDIR (a
+   * file is there where a directory is to be; the rest of a tree is copied all the same).
+   */
+  copy(from: Place, to: Place): void {
+    using source = new Descriptor(openEntry(from.directory, from.name, O_PATH));
+    const status = statusOf(source.fd);
+    if (!status.isDirectory()) {
+      this.#placeFile(source.fd, status, to, undefined);
+      return;
+    }
+    const conflict = this.#placeDirectory(source.fd, status, to, 0, undefined);
+    if (conflict !== undefined) throw conflict;
+  }
+
+  /** Into a directory that others see. Returns what stood in the way of a part of the tree. */
+  #placeDirectory(source: number, status: BigIntStats, to: Place, depth: number, parent: TargetTree | undefined): Error | undefined {
+    const existing = lookAt(to);
+    if (existing === undefined) {
+      this.#appear(to, false, (temporary) => this.#makeDirectory(source, status, temporary, depth, undefined));
+      return undefined;
+    }
+    if (!existing.isDirectory()) throw new SystemError(errnos.ENOTDIR, 'openat', String(to.name));
+    using target = new Descriptor(openEntry(to.directory, to.name, O_DIRECTORY));
+    this.#target ??= identityOf(statusOf(target.fd));
+    return this.#merge(source, target.fd, depth, treeWith(parent, target.fd, to.name));
+  }
+
+  /** The entries that are there already stay, unless they are to be replaced. */
+  #merge(source: number, target: number, depth: number, tree: TargetTree): Error | undefined {
+    let conflict: Error | undefined;
+    this.#eachEntry(source, depth, (entry, status, name) => {
+      const to = { directory: target, name };
+      try {
+        if (status.isDirectory()) conflict ??= this.#placeDirectory(entry, status, to, depth + 1, tree);
+        else this.#placeFile(entry, status, to, tree);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        if (error.code === 'ENOTDIR') conflict ??= error;
+        else if (error.code !== 'EEXIST') throw error;
+      }
+    });
+    return conflict;
+  }
+
+  #placeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
+    const existing = lookAt(to);
+    const isInTheWay = existing !== undefined && (!this.#options.replace || existing.isDirectory());
+    if (isInTheWay) throw new SystemError(errnos.EEXIST, 'openat', String(to.name));
+    this.#appear(to, this.#options.replace, (temporary) => this.#makeFile(source, status, temporary, tree));
+    if (tree !== undefined) this.#remember(status, to, tree);
+  }
+
+  /** Makes something under a name that nobody looks for, then gives it its own. */
+  #appear(to: Place, replace: boolean, make: (temporary: Place) => void): void {
+    const temporary = { directory: to.directory, name: Buffer.from(`.#copy-${randomBytes(8).toString('hex')}`) };
+    try {
+      make(temporary);
+      renameEntry(to.directory, temporary.name, to.name, replace);
+    } catch (error) {
+      removeIfPossible(temporary);
+      throw error;
+    }
+  }
+
+  #makeDirectory(source: number, status: BigIntStats, to: Place, depth: number, parent: TargetTree | undefined): void {
+    makeDirectory(to.directory, to.name, 0o700);
+    using made = new Descriptor(openUnmounted(to.directory, to.name, O_DIRECTORY));
+    this.#target ??= identityOf(statusOf(made.fd));
+    const tree = treeWith(parent, made.fd, to.name);
+    this.#eachEntry(source, depth, (entry, entryStatus, name) => {
+      const place = { directory: made.fd, name };
+      if (entryStatus.isDirectory()) this.#makeDirectory(entry, entryStatus, place, depth + 1, tree);
+      else {
+        this.#makeFile(entry, entryStatus, place, tree);
+        this.#remember(entryStatus, place, tree);
+      }
+    });
+    using readable = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_DIRECTORY));
+    copyUserAttributes(readable.fd, made.fd);
+    const { uid, gid } = this.#ownerOf(status);
+    fchownSync(made.fd, uid, gid);
+    fchmodSync(made.fd, modeOf(status));
+    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+  }
+
+  #eachEntry(source: number, depth: number, visit: (entry: number, status: BigIntStats, name: Buffer) => void): void {
+    if (depth > deepest) throw new SystemError(errnos.ENAMETOOLONG, 'openat');
+    for (const name of namesIn(source)) {
+      using entry = openUnlessGone(source, name);
+      if (entry === undefined) continue;
+      const status = statusOf(entry.fd);
+      if (status.isDirectory() && identityOf(status) === this.#target) continue;
+      visit(entry.fd, status, name);
+    }
+  }
+
+  #makeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
+    if (tree !== undefined && this.#linkToCopy(status, to, tree)) return;
+    const { uid, gid } = this.#ownerOf(status);
+    if (status.isFile()) {
+      this.#makeRegularFile(source, status, to);
+    } else {
+      if (status.isSymbolicLink()) makeSymbolicLink(readSymbolicLink(source), to.directory, to.name);
+      else makeNode(to.directory, to.name, Number(status.mode), status.rdev);
+      changeOwner(to.directory, to.name, uid, gid);
+    }
+    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+  }
+
+  #makeRegularFile(source: number, status: BigIntStats, to: Place): void {
+    using contents = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_NONBLOCK));
+    using made = new Descriptor(openEntry(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL, 0o600));
+    this.#copyContents(contents.fd, made.fd, Number(status.size));
+    copyUserAttributes(contents.fd, made.fd);
+    const { uid, gid } = this.#ownerOf(status);
+    fchownSync(made.fd, uid, gid);
+    fchmodSync(made.fd, this.#options.dropsIdBits ? modeOf(status) & ~idBits : modeOf(status));
+  }
+
+  /** No more than the file had when this began; files of /proc and the like say that they have nothing. */
+  #copyContents(from: number, to: number, size: number): void {
+    if (size === 0) {
+      this.#pump(from, to, 0, Infinity);
+      return;
+    }
+    if (cloneContents(from, to)) return;
+    ftruncateSync(to, size);
+    for (let start = nextData(from, 0); start !== undefined && start < size; ) {
+      const end = Math.min(nextHole(from, start), size);
+      this.#copyBytes(from, to, start, end);
+      start = end < size ? nextData(from, end) : undefined;
+    }
+  }
+
+  #copyBytes(from: number, to: number, start: number, end: number): void {
+    for (let offset = start; offset < end; ) {
+      const count = copyRange(from, to, offset, Math.min(chunk, end - offset));
+      if (count === undefined) return this.#pump(from, to, offset, end);
+      if (count === 0) return; // it has become shorter
+      offset += count;
+    }
+  }
+
+  #pump(from: number, to: number, start: number, end: number): void {
+    const buffer = (this.#buffer ??= Buffer.alloc(1 << 20));
+    for (let offset = start; offset < end; ) {
+      const count = readSync(from, buffer, 0, Math.min(buffer.length, end - offset), offset);
+      if (count === 0) return;
+      for (let written = 0; written < count; ) written += writeSync(to, buffer, written, count - written, offset + written);
+      offset += count;
+    }
+  }
+
+  /** Whether the file has been copied under another of its names, and the copy is still what it was. */
+  #linkToCopy(status: BigIntStats, to: Place, { top }: TargetTree): boolean {
+    const first = status.nlink > 1n ? this.#linked.get(identityOf(status)) : undefined;
+    if (first === undefined) return false;
+    using copy = openUnlessGone(top, first.path, locateBeneath);
+    if (copy === undefined || identityOf(statusOf(copy.fd)) !== first.copy) return false;
+    linkOpenFile(copy.fd, to.directory, to.name);
+    return true;
+  }
+
+  #remember(status: BigIntStats, to: Place, tree: TargetTree): void {
+    if (status.nlink <= 1n || this.#linked.size >= mostLinkedFiles) return;
+    using copy = new Descriptor(openEntry(to.directory, to.name, O_PATH));
+    this.#linked.set(identityOf(status), { path: pathIn(tree, to.name), copy: identityOf(statusOf(copy.fd)) });
+  }
+
+  #ownerOf(status: BigIntStats): { uid: number; gid: number } {
+    return this.#options.owner ?? { uid: Number(status.uid), gid: Number(status.gid) };
+  }
+}
+
+/** A directory that is copied into: the top of its tree, and its path from there. */
+interface TargetTree {
+  readonly top: number;
+  readonly path: Buffer | undefined;
+}
+
+function treeWith(parent: TargetTree | undefined, directory: number, name: Buffer): TargetTree {
+  return parent === undefined ? { top: directory, path: undefined } : { top: parent.top, path: pathIn(parent, name) };
+}
+
+function pathIn({ path }: TargetTree, name: Buffer): Buffer {
+  return path === undefined ? name : Buffer.concat([path, Buffer.from('/'), name]);
+}
+
+class Descriptor implements Disposable {
+  readonly fd: number;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  [Symbol.dispose](): void {
+    close(this.fd);
+  }
+}
+
+function statusOf(fd: number): BigIntStats {
+  return fstatSync(fd, { bigint: true });
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}
+
+function modeOf({ mode }: BigIntStats): number {
+  return Number(mode) & 0o7777;
+}
+
+/** Opens what an O_PATH descriptor stands for: nobody can have put something else in its place. */
+function reopen(fd: number, flags: number): number {
+  return openSync(`/proc/self/fd/${fd}`, flags);
+}
+
+function lookAt({ directory, name }: Place): BigIntStats | undefined {
+  using entry = openUnlessGone(directory, name);
+  return entry === undefined ? undefined : statusOf(entry.fd);
+}
+
+function openUnlessGone(
+  directory: number,
+  name: Buffer,
+  open: (directory: number, name: Buffer) => number = (parent, entry) => openEntry(parent, entry, O_PATH),
+): Descriptor | undefined {
+  try {
+    return new Descriptor(open(directory, name));
+  } catch (error) {
+    if (errnoNameOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** One after the other: a directory may have more entries than fit the memory. */
+function* namesIn(directory: number): Generator<Buffer> {
+  // Node types say that names are text, whatever the encoding.
+  const listing = opendirSync(`/proc/self/fd/${directory}`, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
+  try {
+    for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) yield entry.name as unknown as Buffer;
+  } finally {
+    listing.closeSync();
+  }
+}
+
+/** What has been made of a copy that failed; why it failed is more to the point than why this does. */
+function removeIfPossible(place: Place): void {
+  try {
+    removeTree(place, 0);
+  } catch (error) {
+    if (errnoNameOf(error) === undefined) throw error;
+  }
+}
+
+/** Leaves alone what somebody has mounted there. */
+function removeTree({ directory, name }: Place, depth: number): void {
+  const status = lookAt({ directory, name });
+  if (status === undefined || depth > deepest + 1) return;
+  if (status.isDirectory()) {
+    using own = new Descriptor(openUnmounted(directory, name, O_DIRECTORY));
+    for (const entry of namesIn(own.fd)) removeTree({ directory: own.fd, name: entry }, depth + 1);
+  }
+  removeEntry(directory, name, status.isDirectory());
+}

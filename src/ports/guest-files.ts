@@ -1,0 +1,52 @@
+import type { ProcessIdentity } from '../domain/machine.js';
+
+export interface CopyRequest {
+  /** As seen from the machine. */
+  readonly direction: 'from' | 'to';
+  /** An absolute path where it comes from; not '/'. A symbolic link at its end is copied as that. */
+  readonly source: string;
+  /** An absolute path where it goes; not '/'. */
+  readonly destination: string;
+  /** Files that are there are replaced. */
+  readonly replace: boolean;
+}
+
+export interface BindRequest {
+  /** An absolute path of the host, whose symbolic links are followed. */
+  readonly source: string;
+  /** An absolute path in the machine. */
+  readonly destination: string;
+  readonly readOnly: boolean;
+  /** Make the destination, and the directories on the way there, if it is missing. */
+  readonly makeDestination: boolean;
+}
+
+/** Something that takes its time. */
+export interface Operation {
+  /** Rejects with Failure 'system'. */
+  readonly done: Promise<void>;
+  /** `done` rejects with ECANCELED. What has been made so far may stay, under temporary names. */
+  cancel(): void;
+}
+
+/**
+ * Reaches into the files of what runs behind a process. A guest may be hostile: none of its symbolic links leads to the
+ * host, it can keep nobody waiting but the copies of its own files, and a process that was replaced since is not touched.
+ *
+ * All failures are of kind 'system': ESRCH (the process has ended), ETIMEDOUT (the guest does not answer), EPERM, and what
+ * is named below.
+ */
+export interface GuestFiles {
+  /** A descriptor of the root directory, readable, that the caller owns. */
+  openRoot(leader: ProcessIdentity): Promise<number>;
+  /**
+   * Copies a file or a tree; with a user namespace, everything becomes its root user's or, outside, root's. Directories are
+   * merged. Fails with ENOENT, EEXIST (a file is there), ENOTDIR (a file is where a directory is to be), ENOSPC, ….
+   */
+  copy(leader: ProcessIdentity, request: CopyRequest): Operation;
+  /**
+   * Makes a file or directory of the host appear in the machine, with its owners mapped if it has a user namespace. Fails
+   * with ENOENT, EINVAL (one is a directory and the other is not), EOPNOTSUPP (owners cannot be mapped there).
+   */
+  bind(leader: ProcessIdentity, request: BindRequest): Promise<void>;
+}

@@ -1,0 +1,305 @@
+/** Reaching into the files of guests: real namespaces, which take root, with all that a hostile guest may have in store. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KernelGuests } from '../../src/host/guests/kernel-guests.js';
+import type { CopyRequest } from '../../src/ports/guest-files.js';
+import { failsWith, Guest, identify, look, until } from '../support/guest.js';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root';
+const shift = 1_000_000; // of the guests with a user namespace
+
+/** A directory of the host, on the disk. */
+class HostDirectory implements Disposable {
+  readonly path = mkdtempSync(path.join(tmpdir(), 'machined-files-'));
+
+  file(name: string): string {
+    return path.join(this.path, name);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true });
+  }
+}
+
+function copy(guests: KernelGuests, guest: Guest, direction: 'from' | 'to', source: string, destination: string, replace = false) {
+  const request: CopyRequest = { direction, source, destination, replace };
+  return guests.files.copy(guest.leader, request).done;
+}
+
+/** Name, type, mode, owner, names, size, times in ns and target of everything in a tree. */
+function describeTree(directory: string): string[] {
+  const format = '%P %y %m %U:%G %n %s %T@ %l\n';
+  const lines = execFileSync('find', [directory, '-printf', format], { encoding: 'utf8' }).trimEnd().split('\n');
+  return lines.map((line) => line.replace(/^(\S*) d (\S+ \S+) \S+ \S+/, '$1 d $2')).sort(); // a directory's size is its own affair
+}
+
+const tree = `
+  mkdir -p "$1/t/sub/empty"; cd "$1/t"
+  echo one >a; ln a b; ln a sub/c; echo two >sub/plain; mkfifo fifo; mknod null c 1 3; ln -s a link; ln -s /etc/passwd out
+  printf 'x' >"$(printf 'sub/\\377name')"
+  chmod 4755 a; chmod 640 sub/plain; chmod 2750 sub; chmod 500 sub/empty
+  touch -h -d '2001-02-03 04:05:06.123456789' a fifo link sub/empty sub`;
+
+suite('the root directory', { skip }, () => {
+  test('is opened for reading', async () => {
+    using place = look();
+    using guest = await Guest.start({ userNamespace: true });
+    const fd = await place.guests.files.openRoot(guest.leader);
+    try {
+      assert.deepEqual(readdirSync(`/proc/self/fd/${fd}`).sort(), ['bin', 'etc', 'lib', 'lib64', 'proc', 'usr']);
+      assert.match(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'), /^flags:\t0[0-7]*[0-7]00000$/m); // not O_PATH; O_RDONLY
+    } finally {
+      closeSync(fd);
+    }
+  });
+
+  test('of the host is its own', async () => {
+    using place = look();
+    const fd = await place.guests.files.openRoot(identify(1));
+    assert.equal(statSync(`/proc/self/fd/${fd}`).ino, statSync('/').ino);
+    closeSync(fd);
+  });
+
+  test('of a process that has ended is not there', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    await guest.end();
+    await assert.rejects(place.guests.files.openRoot(guest.leader), failsWith('ESRCH'));
+  });
+
+  test('no descriptor is left behind', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    closeSync(await place.guests.files.openRoot(guest.leader));
+    const before = readdirSync('/proc/self/fd').length;
+    for (let count = 0; count < 20; count++) closeSync(await place.guests.files.openRoot(guest.leader));
+    await copy(place.guests, guest, 'from', '/usr', '/nowhere/x').catch(() => undefined);
+    assert.equal(readdirSync('/proc/self/fd').length, before);
+  });
+});
+
+suite('copies', { skip }, () => {
+  for (const direction of ['from', 'to'] as const) {
+    test(`${direction} a guest of the host's users keep everything`, async () => {
+      using place = look();
+      using guest = await Guest.start();
+      using host = new HostDirectory();
+      const [source, destination] = direction === 'to' ? [host.file('t'), guest.file('copy')] : [guest.file('t'), host.file('copy')];
+      execFileSync('sh', ['-ec', `${tree}; chown -h 7:8 link fifo sub/plain`, 'sh', path.dirname(source)]);
+      await (direction === 'to'
+        ? copy(place.guests, guest, 'to', source, '/copy')
+        : copy(place.guests, guest, 'from', '/t', destination));
+      assert.deepEqual(describeTree(destination), describeTree(source));
+      assert.equal(statSync(path.join(destination, 'a')).ino, statSync(path.join(destination, 'sub/c')).ino);
+    });
+  }
+
+  test('to a guest with users of its own become its root user\'s', async () => {
+    using place = look();
+    using guest = await Guest.start({ userNamespace: true });
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', `${tree}; chown -h 7:8 link fifo sub/plain`, 'sh', host.path]);
+    await copy(place.guests, guest, 'to', host.file('t'), '/copy');
+    const expected = describeTree(host.file('t')).map((line) => line.replace(/ \d+:\d+ /, ` ${shift}:${shift} `));
+    assert.deepEqual(describeTree(guest.file('copy')), expected);
+  });
+
+  test('from a guest with users of its own become root\'s, whom their programs do not run as', async () => {
+    using place = look();
+    using guest = await Guest.start({ userNamespace: true });
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', `${tree}; chown -hR ${shift + 5}:${shift} .; chmod 4755 a`, 'sh', guest.root]);
+    await copy(place.guests, guest, 'from', '/t', host.file('copy'));
+    const expected = describeTree(guest.file('t')).map((line) => line.replace(/ \d+:\d+ /, ' 0:0 ').replace(' 4755 ', ' 755 '));
+    assert.deepEqual(describeTree(host.file('copy')), expected);
+  });
+
+  test('keep holes, attributes of users and large contents', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    const file = host.file('disk');
+    execFileSync('sh', ['-ec', 'truncate -s 1G "$1"; dd if=/dev/urandom of="$1" bs=1M count=20 seek=300 conv=notrunc status=none', 'sh', file]);
+    guest.inside('mount -t tmpfs tmpfs "$1/etc"'); // another file system: nothing can be cloned
+    await copy(place.guests, guest, 'to', file, '/etc/disk');
+    assert.equal(guest.inside('sha256sum <"$1/etc/disk"'), execFileSync('sha256sum', { input: readFileSync(file), encoding: 'utf8', maxBuffer: 1e6 }));
+    assert.ok(Number(guest.inside('stat -c %b "$1/etc/disk"')) * 512 < 64 << 20, 'the holes are filled');
+    await copy(place.guests, guest, 'from', '/etc/disk', host.file('back'));
+    assert.equal(statSync(host.file('back')).size, 2 ** 30);
+    assert.ok(statSync(host.file('back')).blocks * 512 < 64 << 20);
+  });
+
+  test('of files that do not know their size are complete', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    await copy(place.guests, guest, 'from', '/proc/version', host.file('version'));
+    assert.equal(readFileSync(host.file('version'), 'utf8'), readFileSync('/proc/version', 'utf8'));
+  });
+
+  test('merge directories, and leave files alone or replace them', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', 'mkdir -p "$1/t/sub" && cd "$1/t" && echo new >f && ln f f2 && echo new >sub/g && ln -s f l', 'sh', host.path]);
+    execFileSync('sh', ['-ec', 'mkdir -m 700 -p "$1/t/sub" && cd "$1/t" && echo old >f && echo stays >other && mkdir l', 'sh', guest.root]);
+    await copy(place.guests, guest, 'to', host.file('t'), '/t');
+    assert.deepEqual(readdirSync(guest.file('t')).sort(), ['f', 'f2', 'l', 'other', 'sub']);
+    assert.equal(readFileSync(guest.file('t/f'), 'utf8'), 'old\n');
+    assert.equal(readFileSync(guest.file('t/sub/g'), 'utf8'), 'new\n');
+    await copy(place.guests, guest, 'to', host.file('t'), '/t', true);
+    assert.equal(readFileSync(guest.file('t/f'), 'utf8'), 'new\n');
+    assert.equal(statSync(guest.file('t/f')).ino, statSync(guest.file('t/f2')).ino);
+    assert.ok(statSync(guest.file('t/l')).isDirectory());
+    assert.equal(readFileSync(guest.file('t/other'), 'utf8'), 'stays\n');
+  });
+
+  test('that cannot be are refused as the original does', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', 'cd "$1"; mkdir d; mkdir -p t/d; echo f >file; echo f >t/file; echo g >t/x', 'sh', host.path]);
+    execFileSync('sh', ['-ec', 'cd "$1"; mkdir d t; echo f >file; echo f >t/d; ln -s d l', 'sh', guest.root]);
+    const to = (source: string, destination: string, replace = false) => copy(place.guests, guest, 'to', host.file(source), destination, replace);
+    await assert.rejects(to('missing', '/x'), failsWith('ENOENT'));
+    await assert.rejects(to('file', '/missing/x'), failsWith('ENOENT'));
+    await assert.rejects(to('file', '/file'), failsWith('EEXIST'));
+    await assert.rejects(to('file', '/d', true), failsWith('EEXIST'));
+    await assert.rejects(to('d', '/file', true), failsWith('ENOTDIR'));
+    await assert.rejects(to('d', '/l', true), failsWith('ENOTDIR'));
+    await assert.rejects(to('file', '/..'), failsWith('EINVAL'));
+    await assert.rejects(to('t', '/t'), failsWith('ENOTDIR')); // t/d is in the way
+    assert.deepEqual(readdirSync(guest.file('t')).sort(), ['d', 'file', 'x']); // the rest is there
+  });
+
+  test('of a directory into itself end', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    mkdirSync(guest.file('a/b'), { recursive: true });
+    await copy(place.guests, guest, 'to', guest.file('a'), '/a/b/c');
+    assert.deepEqual(readdirSync(guest.file('a/b/c')), ['b']);
+    assert.deepEqual(readdirSync(guest.file('a/b/c/b')), []);
+  });
+
+  test('that fail leave nothing behind', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    guest.inside('mount -t tmpfs -o size=1m tmpfs "$1/etc"');
+    execFileSync('sh', ['-ec', 'mkdir -p "$1/t/sub"; head -c 3M /dev/zero | tr "\\0" x >"$1/t/sub/big"', 'sh', host.path]);
+    await assert.rejects(copy(place.guests, guest, 'to', host.file('t'), '/etc/t'), failsWith('ENOSPC'));
+    await assert.rejects(copy(place.guests, guest, 'to', host.file('t/sub/big'), '/etc/big'), failsWith('ENOSPC'));
+    assert.equal(guest.inside('ls -A "$1/etc"'), '');
+  });
+
+  test('follow no link of a guest to the host', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    writeFileSync(host.file('secret'), 'secret');
+    symlinkSync(host.path, guest.file('door'));
+    symlinkSync(`/proc/self/root${host.path}`, guest.file('magic'));
+    const passwd = host.file('passwd');
+    await assert.rejects(copy(place.guests, guest, 'from', '/door/secret', passwd), failsWith('ENOENT'));
+    await assert.rejects(copy(place.guests, guest, 'from', '/magic/secret', passwd), failsWith('ELOOP'));
+    await assert.rejects(copy(place.guests, guest, 'from', `/../..${host.path}/secret`, passwd), failsWith('ENOENT'));
+    await assert.rejects(copy(place.guests, guest, 'to', host.file('secret'), '/door/new'), failsWith('ENOENT'));
+    await assert.rejects(copy(place.guests, guest, 'to', host.file('secret'), '/magic/new'), failsWith('ELOOP'));
+    await copy(place.guests, guest, 'from', '/door', passwd);
+    assert.equal(readlinkSync(passwd), host.path);
+    assert.deepEqual(readdirSync(host.path).sort(), ['passwd', 'secret']);
+  });
+
+  test('stop at a tree that is too deep', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', 'cd "$1"; mkdir deep; cd deep; i=0; while [ $i -lt 1100 ]; do mkdir d; cd -P d 2>/dev/null || cd d; i=$((i+1)); done', 'sh', guest.root]);
+    await assert.rejects(copy(place.guests, guest, 'from', '/deep', host.file('deep')), failsWith('ENAMETOOLONG'));
+    assert.ok(!existsSync(host.file('deep')));
+  });
+});
+
+// A file system whose server never says a word: any walk into it waits until the walker is killed.
+const hang = 'exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other hung "$1/etc"; sleep 20 3<&3 >/dev/null 2>&1 &';
+
+suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') ? false : 'needs /dev/fuse') }, () => {
+  test('is given up on, while others are served and a copy goes on until it is cancelled', async () => {
+    using place = look({ answer: 400 });
+    using hostile = await Guest.start();
+    using honest = await Guest.start();
+    using host = new HostDirectory();
+    hostile.inside(hang);
+    const { files } = place.guests;
+    const started = performance.now();
+    const hung = files.copy(hostile.leader, { direction: 'from', source: '/etc/x', destination: host.file('x'), replace: false });
+    const bind = files.bind(hostile.leader, { source: host.path, destination: '/etc/x', readOnly: true, makeDestination: false });
+    writeFileSync(honest.file('etc/y'), 'y');
+    await Promise.all([
+      assert.rejects(bind, failsWith('ETIMEDOUT')),
+      copy(place.guests, honest, 'from', '/etc/y', host.file('y')),
+    ]);
+    assert.equal(await Promise.race([hung.done, sleep(100, 'waiting')]), 'waiting');
+    hung.cancel();
+    await assert.rejects(hung.done, failsWith('ECANCELED'));
+    assert.ok(performance.now() - started < 3000);
+  });
+});
+
+suite('bind mounts', { skip }, () => {
+  for (const userNamespace of [false, true]) {
+    test(`appear in a guest ${userNamespace ? 'with' : 'without'} users of its own, for as long as it runs`, async () => {
+      using place = look();
+      using guest = await Guest.start({ userNamespace });
+      using host = new HostDirectory();
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', host.path]); // where owners can be mapped
+      try {
+        writeFileSync(host.file('f'), 'f');
+        if (userNamespace) execFileSync('chown', [`${shift}:${shift}`, guest.root]);
+        const bind = (source: string, destination: string, options: { readOnly?: boolean; makeDestination?: boolean } = {}) =>
+          place.guests.files.bind(guest.leader, { source, destination, readOnly: false, makeDestination: true, ...options });
+        await bind(host.path, '/new/dir');
+        await bind(host.path, '/new/ro', { readOnly: true });
+        await bind(host.file('f'), '/new/file');
+        assert.equal(guest.inside('cat "$1/new/dir/f" "$1/new/file"'), 'ff');
+        assert.equal(guest.inside('stat -c %u "$1/new/dir/f" "$1/new/file"'), userNamespace ? `${shift}\n${shift}\n` : '0\n0\n');
+        assert.throws(() => guest.inside('touch "$1/new/ro/x" 2>/dev/null'));
+        const asRoot = userNamespace ? `nsenter -t ${guest.leader.pid} -U -S 0 -G 0` : '';
+        guest.inside(`${asRoot} touch "$1/new/dir/made"`);
+        assert.equal(lstatSync(host.file('made')).uid, 0);
+        assert.ok(!existsSync(path.join(guest.root, 'new/dir/f')), 'it is to be seen in the host');
+        await assert.rejects(bind(host.file('f'), '/new/dir'), failsWith('EINVAL'));
+        await assert.rejects(bind(host.path, '/none', { makeDestination: false }), failsWith('ENOENT'));
+        await assert.rejects(bind(host.file('none'), '/x'), failsWith('ENOENT'));
+        symlinkSync('/usr', guest.file('link'));
+        await assert.rejects(bind(host.path, '/link'), failsWith('EINVAL'));
+        symlinkSync(host.path, guest.file('door'));
+        await bind(host.path, '/door/inside').catch(() => undefined);
+        assert.ok(!existsSync(host.file('inside')), 'a link has led to the host');
+      } finally {
+        execFileSync('umount', ['-l', host.path]);
+      }
+    });
+  }
+
+  test('leave the helper where it was', async () => {
+    using place = look({ processes: 1 });
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    await place.guests.files.bind(guest.leader, { source: host.path, destination: '/x', readOnly: false, makeDestination: true });
+    const fd = await place.guests.files.openRoot(identify(1));
+    assert.ok(readdirSync(`/proc/self/fd/${fd}`).includes('var'));
+    closeSync(fd);
+    writeFileSync(host.file('f'), 'f');
+    await place.guests.files.bind(guest.leader, { source: host.file('f'), destination: '/y', readOnly: false, makeDestination: true });
+    await until(() => guest.inside('cat "$1/y"') === 'f');
+  });
+});
