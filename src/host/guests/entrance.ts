@@ -8,7 +8,7 @@ import { findGroups, findUser, type UserEntry } from '../../wire/user-files.js';
 import { withFileRightsOf } from '../kernel/guest-root.js';
 import { close, duplicate } from '../kernel/libc.js';
 import { readProcFile } from '../kernel/proc-file.js';
-import { parseIdMappings } from '../kernel/processes.js';
+import { parseCgroup, parseIdMappings } from '../kernel/processes.js';
 import { failureOf } from '../kernel/system-error.js';
 import { inRootOf, type GuestUser } from './guest-root-user.js';
 import { locateIfThere, readInRoot } from './read-in-root.js';
@@ -19,10 +19,14 @@ export type NamespaceKind = (typeof namespaceKinds)[number];
 
 export interface Entrance {
   readonly user: UserEntry;
+  /** The host's id of the user. */
+  readonly hostUser: number;
   /** The host's ids of the user's groups: its own one first. */
   readonly hostGroups: readonly number[];
   /** Those of the guest that are not the helper's own: a descriptor of each, then of the root and the home directory. */
   readonly namespaces: readonly NamespaceKind[];
+  /** The leader's cgroup, from the root of the cgroup v2 tree; '' where there is none. */
+  readonly cgroup: string;
   /** The capabilities that the guest may have, proc_pid_status(5)'s CapBnd in hexadecimal, and those of the helper. */
   readonly capabilities: string;
   readonly ownCapabilities: string;
@@ -55,15 +59,20 @@ export function findEntrance(
       const namespaces = namespaceKinds.filter((kind) => !isOwn(leader.pid, kind));
       const fds = namespaces.map((kind) => keep(openSync(`/proc/${leader.pid}/ns/${kind}`, 'r')));
       fds.push(keep(duplicate(root)), keep(locateHome(root, user.entry.home) ?? duplicate(root)));
+      const cgroup = parseCgroup(readProcFile(`/proc/${leader.pid}/cgroup`) ?? '');
       const status = readProcFile(`/proc/${leader.pid}/status`) ?? '';
+      const hostUser = mapOut(parseIdMappings(readProcFile(`/proc/${leader.pid}/uid_map`) ?? ''), user.entry.uid);
+      if (hostUser === undefined) return undefined; // nobody can be that user there
       const groupMap = parseIdMappings(readProcFile(`/proc/${leader.pid}/gid_map`) ?? '');
       pin.assertAlive(); // so that all of it is this process's
       opened.keep();
       return {
         entrance: {
           user: user.entry,
+          hostUser,
           hostGroups: [user.entry.gid, ...user.groups].flatMap((gid) => mapOut(groupMap, gid) ?? []),
           namespaces,
+          cgroup,
           capabilities: capabilitiesIn(status),
           ownCapabilities: capabilitiesIn(readProcFile('/proc/self/status') ?? ''),
           noNewPrivileges: /^NoNewPrivs:\t1$/m.test(status),

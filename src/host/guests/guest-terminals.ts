@@ -1,4 +1,4 @@
-import { isFailure, systemFailure } from '../../domain/failure.js';
+import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { ShellRequest } from '../../domain/shell.js';
 import type { Terminal, Terminals } from '../../ports/terminals.js';
@@ -8,6 +8,7 @@ import { UnixStream } from '../kernel/unix-stream.js';
 import { readPeerCredentials } from '../kernel/peer-credentials.js';
 import { openSlave } from '../kernel/pseudo-terminal.js';
 import { failureOf } from '../kernel/system-error.js';
+import { startEntered } from './entered-shell.js';
 import { GuestManager } from './guest-manager.js';
 import { HelperPool, ordinaryLimits } from './helper-pool.js';
 import { leaderText } from './protocol.js';
@@ -17,6 +18,9 @@ const openingLimit = 5000;
 
 /** What there is where nobody listens: no file, no directory, a socket of a bus that has gone. */
 const noBusErrors = new Set(['ENOENT', 'ENOTDIR', 'ENOTSOCK', 'ECONNREFUSED']);
+
+/** Asks for a name and a password by itself. */
+const loginPrompt: ShellRequest = { user: 'root', command: { program: '/bin/login', arguments: ['login'] }, environment: [] };
 
 /** A terminal before it is handed out: its ends, which are closed unless the master was taken. */
 class NewTerminal implements Disposable {
@@ -58,8 +62,8 @@ class NewTerminal implements Disposable {
 }
 
 /**
- * Terminals of the devpts in the guest's root directory, with programs that the guest's own systemd starts on them. What
- * walks the guest's paths is done by helper processes.
+ * Terminals of the devpts in the guest's root directory, with programs that the guest's own systemd starts on them, or
+ * that enter the guest where it has none. What walks the guest's paths is done by helper processes.
  */
 export class GuestTerminals implements Terminals, Disposable {
   readonly #helpers = new HelperPool(ordinaryLimits);
@@ -76,17 +80,26 @@ export class GuestTerminals implements Terminals, Disposable {
   async login(leader: ProcessIdentity): Promise<Terminal> {
     using terminal = await this.#openTerminal(leader);
     using manager = await this.#manager(leader);
-    if (manager === undefined) throw noManager(leader);
-    await manager.startLogin(terminal.number);
+    if (manager === undefined) await this.#enter(leader, terminal, loginPrompt);
+    else await manager.startLogin(terminal.number);
     return terminal.take();
   }
 
   async shell(leader: ProcessIdentity, request: ShellRequest): Promise<Terminal> {
     using terminal = await this.#openTerminal(leader);
     using manager = await this.#manager(leader);
-    if (manager === undefined) throw noManager(leader);
-    await manager.startShell(terminal.number, terminal.slave, request);
+    if (manager === undefined) await this.#enter(leader, terminal, request);
+    else await manager.startShell(terminal.number, terminal.slave, request);
     return terminal.take();
+  }
+
+  /** For a guest that has nobody to start a program for us. */
+  async #enter(leader: ProcessIdentity, terminal: NewTerminal, request: ShellRequest): Promise<void> {
+    const { user, command } = request;
+    const program = command?.program ?? '';
+    const { output, fds } = await this.#helpers.ask('find-entrance', { leader: leaderText(leader), user, program });
+    if (output === null) throw new Failure('no-such-user', `The machine has no user '${user}'`);
+    startEntered(terminal.slave, request, output, fds);
   }
 
   async #openTerminal(leader: ProcessIdentity): Promise<NewTerminal> {
@@ -134,8 +147,4 @@ async function introduce(fd: number, uid: number): Promise<BusConnection> {
   } catch (error) {
     throw systemFailure('ETIMEDOUT', `The bus of the machine cannot be talked to: ${String(error)}`, error);
   }
-}
-
-function noManager({ pid }: ProcessIdentity): Error {
-  return systemFailure('EPROTO', `Nothing on a bus of the machine of process ${pid} could start a program`);
 }
