@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ValueError, WireError } from '../../src/wire/dbus/errors.js';
 import { maximumArrayLength, maximumMessageFds } from '../../src/wire/dbus/limits.js';
-import { marshal } from '../../src/wire/dbus/marshal.js';
+import { markUnchanging, marshal } from '../../src/wire/dbus/marshal.js';
 import { unmarshal } from '../../src/wire/dbus/unmarshal.js';
 import { variant } from '../../src/wire/dbus/value.js';
 import type { Variant } from '../../src/wire/dbus/value.js';
@@ -174,4 +174,50 @@ test('byte arrays are copies', () => {
   const [copy] = unmarshal('ay', bytes) as [Uint8Array];
   bytes.fill(0);
   assert.deepEqual(copy, Uint8Array.of(1));
+});
+
+test('an array that does not change is written as ever, wherever it is in a message', () => {
+  const rows = [['a', 1n, '/a'], ['é', 2n, '/b']];
+  const kept = markUnchanging([...rows]);
+  const bodies: readonly (readonly [string, (array: unknown) => readonly unknown[]])[] = [
+    ['a(sto)', (array) => [array]],
+    ['ya(sto)', (array) => [7, array]],
+    ['sa(sto)y', (array) => ['text', array, 7]],
+  ];
+  for (const [signature, bodyWith] of bodies) {
+    const expected = { little: marshal(signature, bodyWith(rows), true), big: marshal(signature, bodyWith(rows), false) };
+    for (const order of ['little', 'little', 'big', 'big', 'little'] as const) {
+      assert.deepEqual(marshal(signature, bodyWith(kept), order === 'little'), expected[order], `${signature} ${order}`);
+    }
+  }
+  assert.deepEqual(marshal('a(sxs)', [kept]), marshal('a(sxs)', [rows]), 'by another signature');
+  assert.deepEqual(marshal('a(sto)', [markUnchanging([])]), marshal('a(sto)', [[]]));
+});
+
+test('an array that does not change is marshalled once', () => {
+  let reads = 0;
+  const row = new Proxy(['a', '/a'], {
+    get: (target, key) => {
+      if (key === '0') reads += 1;
+      return Reflect.get(target, key) as unknown;
+    },
+  });
+  const kept = markUnchanging([row]);
+  for (let time = 0; time < 3; time++) marshal('a(so)', [kept]);
+  assert.equal(reads, 1);
+});
+
+test('descriptors and variants are never kept', () => {
+  const withDescriptor = markUnchanging([[5]]);
+  assert.deepEqual([marshal('a(h)', [withDescriptor]).fds, marshal('a(h)', [withDescriptor]).fds], [[5], [5]]);
+  const content: { signature: string; value: unknown } = variant('u', 1);
+  const withVariant = markUnchanging([[content]]);
+  marshal('a(v)', [withVariant]);
+  content.value = 2;
+  assert.deepEqual(marshal('a(v)', [withVariant]), marshal('a(v)', [[[variant('u', 2)]]]));
+});
+
+test('what cannot be written is refused every time', () => {
+  const kept = markUnchanging([['a'], [1]]);
+  for (let time = 0; time < 2; time++) assert.throws(() => marshal('a(s)', [kept]), ValueError);
 });

@@ -15,6 +15,7 @@ import type { Processes } from '../../ports/processes.js';
 import type { RegisterRequest } from '../../service/machines.js';
 import type { ShellInput } from '../../service/terminals.js';
 import type { IdKind, Users } from '../../service/users.js';
+import { markUnchanging } from '../../wire/dbus/marshal.js';
 import type { Variant } from '../../wire/dbus/value.js';
 import { openLeader, readExtendedProperties } from './extended-registration.js';
 import { noSize, type ImageServices } from './image-object.js';
@@ -58,17 +59,39 @@ function managerHandlers(services: ManagerServices): Handlers<typeof managerInte
 }
 
 function lookups({ machines }: ManagerServices) {
+  const rows = new MachineRows();
   return {
     GetMachine: (_: ManagerServices, { name }: { name: string }) => ({ machine: machinePath(machines.byName(name).name) }),
     GetMachineByPID: async (_: ManagerServices, { pid }: { pid: number }, call: IncomingCall) => ({
       machine: machinePath((await machines.byPid(pid, call)).name),
     }),
-    ListMachines: () => {
-      const rows: [string, string, string, string][] = [];
-      for (const machine of machines.all()) rows.push([machine.name, machine.class, machine.service, machinePath(machine.name)]);
-      return { machines: rows };
-    },
+    ListMachines: () => ({ machines: rows.of(machines.all()) }),
   };
+}
+
+type MachineRow = readonly [name: string, className: string, service: string, path: string];
+
+/** The answer of ListMachines, kept until there are other machines: those that are there do not change, but are replaced. */
+class MachineRows {
+  #machines: readonly Machine[] = [];
+  #rows: readonly MachineRow[] = [];
+
+  of(machines: Iterable<Machine>): readonly MachineRow[] {
+    const current = [...machines];
+    if (!isSameList(current, this.#machines)) {
+      this.#machines = current;
+      this.#rows = markUnchanging(current.map(machineRow));
+    }
+    return this.#rows;
+  }
+}
+
+function isSameList(one: readonly Machine[], other: readonly Machine[]): boolean {
+  return one.length === other.length && one.every((machine, index) => machine === other[index]);
+}
+
+function machineRow(machine: Machine): MachineRow {
+  return [machine.name, machine.class, machine.service, machinePath(machine.name)];
 }
 
 function imageLookups({ images }: ManagerServices) {

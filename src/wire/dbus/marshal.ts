@@ -64,6 +64,13 @@ export class Writer {
     else this.bytes.writeUInt32BE(value, position);
   }
 
+  /** Bytes that were marshalled before, for this alignment. */
+  raw(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.position);
+    this.position += bytes.length;
+  }
+
   /** Its length, its bytes in UTF-8 and a NUL. Returns the position of the first byte. */
   string(value: string): number {
     this.align(4);
@@ -171,13 +178,55 @@ function compileArray(element: Type, depth: number): Marshaller {
   if (element.kind === 'basic' && element.code === 'y') return writeByteArray;
   const { alignment } = element;
   const marshalElement = compile(element, depth);
+  const marshalElements: ElementsMarshaller = (writer, elements) => {
+    for (let index = 0; index < elements.length; index++) marshalElement(writer, elements[index]);
+  };
+  const canBeKept = isSelfContained(element);
   return (writer, value) => {
     if (!Array.isArray(value)) throw mismatch('an array', value);
     const elements = value as readonly unknown[];
     const lengthPosition = beginArray(writer, alignment);
-    for (let index = 0; index < elements.length; index++) marshalElement(writer, elements[index]);
+    if (canBeKept && unchanging.has(elements)) writeUnchanging(writer, elements, marshalElements);
+    else marshalElements(writer, elements);
     endArray(writer, alignment, lengthPosition);
   };
+}
+
+type ElementsMarshaller = (writer: Writer, elements: readonly unknown[]) => void;
+
+interface Marshalled {
+  /** Stands for the signature. */
+  readonly by: ElementsMarshaller;
+  readonly littleEndian: boolean;
+  readonly bytes: Buffer;
+}
+
+const unchanging = new WeakMap<readonly unknown[], Marshalled | undefined>();
+
+/**
+ * Promises that neither this array nor anything in it ever changes, so that it is marshalled once however often it is
+ * sent. That pays for long arrays of structs; for arrays of anything but structs of basic types it does nothing.
+ */
+export function markUnchanging<T extends readonly unknown[]>(values: T): T {
+  unchanging.set(values, undefined);
+  return values;
+}
+
+function writeUnchanging(writer: Writer, elements: readonly unknown[], by: ElementsMarshaller): void {
+  const known = unchanging.get(elements);
+  if (known?.by === by && known.littleEndian === writer.littleEndian) {
+    writer.raw(known.bytes);
+    return;
+  }
+  const start = writer.position;
+  by(writer, elements);
+  const bytes = Buffer.from(writer.bytes.subarray(start, writer.position));
+  unchanging.set(elements, { by, littleEndian: writer.littleEndian, bytes });
+}
+
+/** Whether elements of this type are the same bytes in every message: they begin at a multiple of 8, the widest there is. */
+function isSelfContained(type: Type): boolean {
+  return type.kind === 'struct' && type.members.every((member) => member.kind === 'basic' && member.code !== 'h');
 }
 
 function compileDictionary(key: BasicCode, value: Type, depth: number): Marshaller {
@@ -228,9 +277,7 @@ function writeByteArray(writer: Writer, value: unknown): void {
   if (!(value instanceof Uint8Array)) throw mismatch('a Uint8Array', value);
   if (value.length > maximumArrayLength) throw new ValueError(`An array of ${value.length} bytes is too long`);
   writer.uint32(value.length);
-  writer.reserve(value.length);
-  writer.bytes.set(value, writer.position);
-  writer.position += value.length;
+  writer.raw(value);
 }
 
 function writeVariant(writer: Writer, value: unknown, depth: number): void {
