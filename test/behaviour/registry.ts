@@ -149,6 +149,17 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     assert.deepEqual(await root.list(), ['.host', 'a', 'b']);
   });
 
+  behaviour('the list is that of the moment', async ({ root, world }) => {
+    await root.register({ name: 'one', leader: world.leader('one.service') });
+    assert.deepEqual(await root.list(), ['.host', 'one']);
+    assert.deepEqual(await root.list(), ['.host', 'one']);
+    await root.unregister('one');
+    await root.register({ name: 'two', leader: world.leader('two.service') });
+    assert.deepEqual(await root.list(), ['.host', 'two']);
+    await root.unregister('two');
+    assert.deepEqual(await root.list(), ['.host']);
+  });
+
   behaviour('a leader outside of any unit needs a scope', async ({ root, world, fails }) => {
     const leader = world.processes.spawn({ cgroup: '/' });
     await fails(root.register({ name: 'one', leader }), 'no unit');
