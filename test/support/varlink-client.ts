@@ -23,6 +23,8 @@ interface Waiting {
 }
 
 export class VarlinkClient implements Disposable {
+  /** What has come with replies, for the test to close. */
+  readonly fds: number[] = [];
   readonly #stream: ByteStream;
   readonly #reader = new FrameReader();
   readonly #waiting: Waiting[] = [];
@@ -31,7 +33,8 @@ export class VarlinkClient implements Disposable {
   private constructor(stream: ByteStream) {
     this.#stream = stream;
     stream.start({
-      data: (bytes) => {
+      data: (bytes, fds) => {
+        this.fds.push(...fds);
         this.#reader.push(bytes);
         for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) this.#take(frame.text);
       },

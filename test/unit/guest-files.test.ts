@@ -130,7 +130,7 @@ suite('copies', { skip }, () => {
     execFileSync('sh', ['-ec', 'truncate -s 1G "$1"; dd if=/dev/urandom of="$1" bs=1M count=20 seek=300 conv=notrunc status=none', 'sh', file]);
     guest.inside('mount -t tmpfs tmpfs "$1/etc"'); // another file system: nothing can be cloned
     await copy(place.guests, guest, 'to', file, '/etc/disk');
-    assert.equal(guest.inside('sha256sum <"$1/etc/disk"'), execFileSync('sha256sum', { input: readFileSync(file), encoding: 'utf8', maxBuffer: 1e6 }));
+    guest.inside(`cmp "$1/etc/disk" ${file}`);
     assert.ok(Number(guest.inside('stat -c %b "$1/etc/disk"')) * 512 < 64 << 20, 'the holes are filled');
     await copy(place.guests, guest, 'from', '/etc/disk', host.file('back'));
     assert.equal(statSync(host.file('back')).size, 2 ** 30);
