@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { JsonError, maximumDepth, parseJson, repeatedKey, stringifyJson, type JsonObject, type Writable } from '../../src/wire/varlink/json.js';
+import { JsonError, markUnchanging, maximumDepth, parseJson, repeatedKey, stringifyJson, type JsonObject, type Writable } from '../../src/wire/varlink/json.js';
 
 const good: readonly (readonly [string, unknown])[] = [
   ['null', null], ['true', true], [' \t\r\nfalse \n', false], ['0', 0], ['-0', -0], ['-12', -12], ['1e3', 1000], ['1E+3', 1000],
@@ -69,5 +69,27 @@ suite('varlink JSON', () => {
       [[undefined, 1], '[null,1]'],
     ];
     for (const [value, text] of table) assert.equal(stringifyJson(value), text);
+  });
+});
+
+suite('an object that does not change', () => {
+  const plain = { name: 'é😀\0', list: [1, { deep: 2n }], none: undefined };
+
+  test('has the text that it would have anyway', () => {
+    const kept = markUnchanging({ ...plain });
+    for (let time = 0; time < 3; time++) assert.equal(stringifyJson({ parameters: kept, continues: true }), stringifyJson({ parameters: plain, continues: true }));
+    assert.equal(stringifyJson(markUnchanging({})), '{}');
+  });
+
+  test('is looked at once', () => {
+    let reads = 0;
+    const kept = markUnchanging({
+      get name() {
+        reads += 1;
+        return 'one';
+      },
+    });
+    for (let time = 0; time < 3; time++) assert.equal(stringifyJson([kept]), '[{"name":"one"}]');
+    assert.equal(reads, 1);
   });
 });

@@ -12,6 +12,7 @@ import type { MachineFiles } from '../../service/machine-files.js';
 import type { MachineReference, Machines } from '../../service/machines.js';
 import type { MachineTerminals } from '../../service/terminals.js';
 import type { Users } from '../../service/users.js';
+import { markUnchanging } from '../../wire/varlink/json.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
 import { withoutAbsent } from './without-absent.js';
@@ -191,7 +192,7 @@ const descriptions = new WeakMap<Machine, ListOutput>();
 function describeMachine(machine: Machine, bootId: string): ListOutput {
   const known = descriptions.get(machine);
   if (known !== undefined) return known;
-  const description = withoutAbsent({
+  const description = markUnchanging(withoutAbsent({
     name: machine.name,
     id: machine.id,
     class: machine.class,
@@ -207,7 +208,7 @@ function describeMachine(machine: Machine, bootId: string): ListOutput {
     sshPrivateKeyPath: orAbsent(machine.sshPrivateKeyPath),
     controlAddress: orAbsent(machine.controlAddress),
     UID: machine.owner,
-  });
+  }));
   descriptions.set(machine, description);
   return description;
 }
