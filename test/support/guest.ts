@@ -1,6 +1,6 @@
 /** Guests to look into and to reach into: real namespaces, which take root. */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -111,4 +111,12 @@ export async function until(probe: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 5000; !probe(); await sleep(5)) {
     if (Date.now() > deadline) throw new Error(`did not come true: ${String(probe)}`);
   }
+}
+
+/** PIDs of the helpers that a process has started. */
+export function helpersOf(pid: number): string[] {
+  const children = execFileSync('sh', ['-c', `cat /proc/${pid}/task/*/children`], { encoding: 'utf8' });
+  return children.split(' ').filter((child) => {
+    return existsSync(`/proc/${child}/cmdline`) && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('guest-helper.js');
+  });
 }

@@ -10,11 +10,20 @@ import path from 'node:path';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KernelGuests } from '../../src/host/guests/kernel-guests.js';
+import { bind } from '../../src/host/kernel/libc.js';
 import type { CopyRequest } from '../../src/ports/guest-files.js';
-import { failsWith, Guest, identify, look, until } from '../support/guest.js';
+import { failsWith, Guest, helpersOf, identify, look, until } from '../support/guest.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 const shift = 1_000_000; // of the guests with a user namespace
+
+const setAttribute = bind<(path: Buffer, name: Buffer, value: Buffer, length: number, flags: number) => number>(
+  'int setxattr(const void *, const void *, const void *, size_t, int)',
+);
+const getAttribute = bind<(path: Buffer, name: Buffer, value: Buffer, length: number) => number>(
+  'intptr_t getxattr(const void *, const void *, void *, size_t)',
+);
+const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
 
 /** A directory of the host, on the disk. */
 class HostDirectory implements Disposable {
@@ -137,6 +146,23 @@ suite('copies', { skip }, () => {
     assert.ok(statSync(host.file('back')).blocks * 512 < 64 << 20);
   });
 
+  test('keep attributes of users, and nobody else\'s', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    mkdirSync(host.file('t'));
+    writeFileSync(host.file('t/f'), 'f');
+    const value = Buffer.from('value');
+    const set = (file: string, name: string) => setAttribute(cString(file), cString(name), value, value.length, 0);
+    assert.equal(set(host.file('t'), 'user.directory') + set(host.file('t/f'), 'user.file') + set(host.file('t/f'), 'trusted.x'), 0);
+    await copy(place.guests, guest, 'to', host.file('t'), '/t');
+    const found = Buffer.alloc(100);
+    const length = getAttribute(cString(guest.file('t/f')), cString('user.file'), found, found.length);
+    assert.deepEqual(found.subarray(0, length), value);
+    assert.equal(getAttribute(cString(guest.file('t')), cString('user.directory'), found, found.length), 5);
+    assert.equal(getAttribute(cString(guest.file('t/f')), cString('trusted.x'), found, found.length), -1);
+  });
+
   test('of files that do not know their size are complete', async () => {
     using place = look();
     using guest = await Guest.start();
@@ -251,6 +277,35 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
     hung.cancel();
     await assert.rejects(hung.done, failsWith('ECANCELED'));
     assert.ok(performance.now() - started < 3000);
+  });
+});
+
+suite('a helper that does not move', { skip }, () => {
+  test('is replaced', async () => {
+    using place = look({ answer: 500, processes: 1 });
+    using guest = await Guest.start();
+    closeSync(await place.guests.files.openRoot(guest.leader));
+    const [helper] = helpersOf(process.pid);
+    process.kill(Number(helper), 'SIGSTOP');
+    const started = performance.now();
+    await assert.rejects(place.guests.files.openRoot(guest.leader), failsWith('ETIMEDOUT'));
+    assert.ok(performance.now() - started < 2000);
+    closeSync(await place.guests.files.openRoot(guest.leader));
+    await until(() => !existsSync(`/proc/${helper}`));
+    assert.match(place.log.warnings[0] ?? '', /waiting/);
+  });
+
+  test('and one that is killed fails just what it was doing', async () => {
+    using place = look({ processes: 1 });
+    using guest = await Guest.start();
+    closeSync(await place.guests.files.openRoot(guest.leader));
+    const [helper] = helpersOf(process.pid);
+    process.kill(Number(helper), 'SIGSTOP');
+    const failing = assert.rejects(place.guests.files.openRoot(guest.leader), failsWith('EIO'));
+    process.kill(Number(helper), 'SIGKILL');
+    const next = place.guests.files.openRoot(guest.leader);
+    await failing;
+    closeSync(await next);
   });
 });
 

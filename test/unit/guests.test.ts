@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { after, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failsWith, Guest, identify, look, until } from '../support/guest.js';
+import { failsWith, Guest, helpersOf, identify, look, until } from '../support/guest.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 
@@ -164,13 +164,6 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
     await until(() => !existsSync(`/proc/${helper}`));
   });
 });
-
-function helpersOf(pid: number): string[] {
-  const children = execFileSync('sh', ['-c', `cat /proc/${pid}/task/*/children`], { encoding: 'utf8' });
-  return children.split(' ').filter((child) => {
-    return existsSync(`/proc/${child}/cmdline`) && readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('guest-helper.js');
-  });
-}
 
 const hasIp = ['/usr/sbin/ip', '/sbin/ip', '/usr/bin/ip', '/bin/ip'].some((file) => existsSync(file));
 

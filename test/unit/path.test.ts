@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { isNormalizedPath } from '../../src/domain/path.js';
+
+test('paths that say where something is, and others', () => {
+  for (const good of ['/', '/a', '/a/', '/a/b.c/..d', '/…', `/${'a'.repeat(4094)}`]) assert.ok(isNormalizedPath(good), good);
+  for (const bad of ['', 'a', '.', '//', '/a//b', '/.', '/a/..', '/a/../b', '/./a', '/a\0b', `/${'a'.repeat(4095)}`, `/${'ü'.repeat(2048)}`]) {
+    assert.ok(!isNormalizedPath(bad), bad);
+  }
+});
+
+test('what is normalized is below the root, wherever that is', () => {
+  const part = fc.constantFrom('a', '..', '.', '', 'b.', '...', '\0');
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+      const text = `/${parts.join('/')}`;
+      const isPlain = path.posix.normalize(text) === text && !text.includes('\0');
+      assert.equal(isNormalizedPath(text), isPlain);
+    }),
+  );
+});
