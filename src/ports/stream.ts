@@ -20,7 +20,7 @@ export interface StreamEvents {
   end(): void;
   /** Nothing works any more; called exactly once, in a later turn of the loop, unless close() or end() was called. */
   closed(error: Error | undefined): void;
-  /** All that was queued has been handed to the kernel. */
+  /** All that was queued has been handed to the kernel, or dropped because the peer is gone. */
   drained?(): void;
 }
 

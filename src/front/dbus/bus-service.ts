@@ -87,7 +87,10 @@ export class BusService implements Disposable {
 
   /** As the original does: whoever listens learns what a new owner of the name has, be it a restarted daemon. */
   #announceAll(machines: Machines): void {
-    for (const machine of machines.all()) if (machine !== machines.host) this.#emit('MachineNew', machine);
+    for (const machine of machines.all()) {
+      if (machine === machines.host || machine.state === 'opening') continue; // that one is announced when its scope is accepted
+      this.#emit('MachineNew', machine);
+    }
   }
 
   #emit(member: keyof typeof managerInterface.signals, machine: Machine): void {

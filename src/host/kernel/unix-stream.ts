@@ -153,7 +153,7 @@ export class UnixStream implements ByteStream {
     if (this.#queue.waiting > 0 || !this.#open) return;
     if (this.#linger !== undefined) return this.close();
     this.#updateWatch();
-    if (!this.#broken) this.#events?.drained?.();
+    this.#events?.drained?.(); // also when it was dropped: who waits to write must go on to see that nobody reads
   }
 
   /** Returns the number of bytes that went, 0 if none can go now. Failures are dealt with in a later turn. */
