@@ -142,7 +142,7 @@ suite('over D-Bus', () => {
   test('64 copies may be under way, whoever has left meanwhile', async () => {
     await using setup = await setUp();
     const { world, registry, client } = setup;
-    world.files.copiesEnd = false;
+    world.files.copiesEnd = () => false;
     const leaving = await registry.connectRaw(root);
     for (let count = 0; count < 64; count++) {
       ask(count < 32 ? leaving : client, 'CopyToMachine', 'sss', ['one', '/a', '/b']).catch(() => undefined);
@@ -153,14 +153,14 @@ suite('over D-Bus', () => {
     await failsWith(another(), `${standard}LimitsExceeded`, 'Too many ongoing copies.');
     world.files.copies[0]?.finish();
     await turn();
-    world.files.copiesEnd = true;
+    world.files.copiesEnd = () => true;
     await another();
   });
 
   test('a copy ends with its machine, and no other does', async () => {
     await using setup = await setUp();
     const { world, client } = setup;
-    world.files.copiesEnd = false;
+    world.files.copiesEnd = () => false;
     const copy = ask(client, 'CopyToMachine', 'sss', ['one', '/a', '/b']);
     await ask(client, 'UnregisterMachine', 's', ['vm']);
     assert.equal(await Promise.race([copy.catch(() => 'failed'), ask(client, 'GetMachine', 's', ['one']).then(() => 'waiting')]), 'waiting');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
-  closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync,
+  closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { KernelGuests } from '../../src/host/guests/kernel-guests.js';
 import { bind } from '../../src/host/kernel/libc.js';
 import type { CopyRequest } from '../../src/ports/guest-files.js';
+import { FakeGuestFiles } from '../../src/ports/fakes/guest-files.js';
+import { guestFilesCompliance } from '../compliance/guest-files.js';
 import { failsWith, Guest, helpersOf, identify, look, until } from '../support/guest.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
@@ -56,6 +58,41 @@ const tree = `
   printf 'x' >"$(printf 'sub/\\377name')"
   chmod 4755 a; chmod 640 sub/plain; chmod 2750 sub; chmod 500 sub/empty
   touch -h -d '2001-02-03 04:05:06.123456789' a fifo link sub/empty sub`;
+
+guestFilesCompliance('fakes', async () => {
+  const files = new FakeGuestFiles(() => openSync('/', 'r'));
+  files.copiesEnd = ({ source }) => source !== '/long';
+  const request = { direction: 'to', source: '/short', destination: '/x', replace: false } as const;
+  return {
+    files,
+    leader: { pid: 7, pidfdId: undefined },
+    end: async () => void files.ended.add(7),
+    longCopy: { ...request, source: '/long' },
+    shortCopy: request,
+    [Symbol.asyncDispose]: async () => undefined,
+  };
+});
+
+guestFilesCompliance('files of the kernel', async () => {
+  const place = look();
+  const guest = await Guest.start();
+  const host = new HostDirectory();
+  execFileSync('truncate', ['-s', '1G', host.file('long')]);
+  writeFileSync(host.file('short'), 'short');
+  const request = { direction: 'to', replace: false } as const;
+  return {
+    files: place.guests.files,
+    leader: guest.leader,
+    end: () => guest.end(),
+    longCopy: { ...request, source: host.file('long'), destination: '/long' },
+    shortCopy: { ...request, source: host.file('short'), destination: '/short' },
+    [Symbol.asyncDispose]: async () => {
+      place[Symbol.dispose]();
+      guest[Symbol.dispose]();
+      host[Symbol.dispose]();
+    },
+  };
+}, { skip });
 
 suite('the root directory', { skip }, () => {
   test('is opened for reading', async () => {

@@ -7,11 +7,14 @@ export interface FakeCopy extends CopyRequest {
   finish(): void;
 }
 
-/** Remembers what it was asked for. Copies end when the test says so, unless `copiesEnd`. */
+/** Remembers what it was asked for. Copies are done at once, or when the test says so. */
 export class FakeGuestFiles implements GuestFiles {
   readonly copies: FakeCopy[] = [];
   readonly binds: (BindRequest & { readonly pid: number })[] = [];
-  copiesEnd = true;
+  /** Whether a copy is done at once. */
+  copiesEnd = (_request: CopyRequest): boolean => true;
+  /** PIDs of leaders that are no more. */
+  readonly ended = new Set<number>();
   /** A symbolic errno that everything fails with. */
   errno: string | undefined;
   readonly #openFile: () => number;
@@ -21,8 +24,8 @@ export class FakeGuestFiles implements GuestFiles {
     this.#openFile = openFile;
   }
 
-  async openRoot(): Promise<number> {
-    this.#failIfWanted();
+  async openRoot({ pid }: ProcessIdentity): Promise<number> {
+    this.#failIfWanted(pid);
     return this.#openFile();
   }
 
@@ -31,18 +34,19 @@ export class FakeGuestFiles implements GuestFiles {
     const done = new Promise<void>((resolve, reject) => {
       cancel = () => reject(systemFailure('ECANCELED', 'The operation was given up'));
       this.copies.push({ ...request, pid, finish: resolve });
-      if (this.errno !== undefined) reject(systemFailure(this.errno, this.errno));
-      else if (this.copiesEnd) resolve();
+      this.#failIfWanted(pid);
+      if (this.copiesEnd(request)) resolve();
     });
     return { done, cancel: () => cancel() };
   }
 
   async bind({ pid }: ProcessIdentity, request: BindRequest): Promise<void> {
-    this.#failIfWanted();
+    this.#failIfWanted(pid);
     this.binds.push({ ...request, pid });
   }
 
-  #failIfWanted(): void {
-    if (this.errno !== undefined) throw systemFailure(this.errno, this.errno);
+  #failIfWanted(pid: number): void {
+    const errno = this.ended.has(pid) ? 'ESRCH' : this.errno;
+    if (errno !== undefined) throw systemFailure(errno, errno);
   }
 }
