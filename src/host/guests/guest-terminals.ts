@@ -145,6 +145,6 @@ async function introduce(fd: number, uid: number): Promise<BusConnection> {
   try {
     return await BusConnection.open(stream, { uid, openingLimit, closeDescriptor: close });
   } catch (error) {
-    throw systemFailure('ETIMEDOUT', `The bus of the machine cannot be talked to: ${String(error)}`, error);
+    throw systemFailure('ETIMEDOUT', `The bus of the machine cannot be talked to: ${error instanceof Error ? error.message : String(error)}`, error);
   }
 }
