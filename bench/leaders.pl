@@ -1,10 +1,11 @@
 # Forks leaders of machines, each in a cgroup of its own that is named like a service, and waits.
-# Arguments: the prefix of the machines' names, the first number, the number after the last.
+# Arguments: the prefix of the machines' names, the first number, the number after the last, a file that is made when all
+# are there.
 # A cgroup that systemd did not make is a unit that systemd does not know: far cheaper than a unit of systemd's.
 use strict;
 use warnings;
 
-my ($prefix, $first, $end) = @ARGV;
+my ($prefix, $first, $end, $done) = @ARGV;
 for my $number ($first .. $end - 1) {
     my $cgroup = "/sys/fs/cgroup/machine.slice/leader-$prefix$number.service";
     mkdir $cgroup or die "$cgroup: $!\n";
@@ -14,6 +15,6 @@ for my $number ($first .. $end - 1) {
     print $processes $leader;
     close $processes or die "$cgroup: $!\n";
 }
-open my $ready, '>', "/run/bench/leaders-$end" or die "$!\n";
+open my $ready, '>', $done or die "$done: $!\n";
 close $ready;
 sleep while 1;

@@ -30,6 +30,9 @@ const full: Scale = { machines: [0, 10, 100, 1000, 10_000], rounds: 3, warmUp: 2
 const quick: Scale = { machines: [0, 10, 1000], rounds: 1, warmUp: 150, duration: 100, registrations: 50, creations: 5 };
 const loadTimeout = 120_000;
 
+/** Where the project is in the host while it is measured: what changes in the meantime has no part in that. */
+const copy = '/run/bench';
+
 /** What the daemon must not exceed; where nothing is said, 1.1 times the original. */
 const usualAim: Aim = { ratio: 1.1 };
 const aims = new Map<string, Aim>([
@@ -54,6 +57,9 @@ async function main(words: readonly string[]): Promise<void> {
 
 async function measureAll(scale: Scale): Promise<readonly Row[]> {
   await using host = await bootHost({ suite: 'sid', name: 'bench', daemon: 'none' });
+  await host.succeed(['mkdir', copy]);
+  await host.succeed(['cp', '-r', '/src/bench', '/src/bin', '/src/build', '/src/dist', '/src/package.json', copy]);
+  await host.succeed(['ln', '-s', '/src/node_modules', `${copy}/node_modules`]);
   await installUnits(host);
   const rows: Row[] = [];
   let leaders = 0;
@@ -76,7 +82,7 @@ async function measureRounds(host: LabHost, scale: Scale, machines: number): Pro
     for (const daemon of turns) {
       process.stderr.write(`${machines} machines, round ${round + 1} of ${scale.rounds}: ${daemon}\n`);
       const plan: LoadPlan = { daemon, machines, warmUp, duration, registrations, creations };
-      const output = await host.succeed(['node', '/src/build/bench/load.js', JSON.stringify(plan)], { timeout: loadTimeout });
+      const output = await host.succeed(['node', `${copy}/build/bench/load.js`, JSON.stringify(plan)], { timeout: loadTimeout });
       results[daemon].push(JSON.parse(output) as LoadResult);
     }
   }
@@ -88,22 +94,21 @@ async function measureRounds(host: LabHost, scale: Scale, machines: number): Pro
  * files is raised for both because the original would end at 503 machines with the usual soft limit of 1024.
  */
 async function installUnits(host: LabHost): Promise<void> {
-  const programs: Record<DaemonName, string> = { real: '/usr/lib/systemd/systemd-machined', ours: '/opt/node/bin/node /src/bin/machined' };
+  const programs: Record<DaemonName, string> = { real: '/usr/lib/systemd/systemd-machined', ours: `/opt/node/bin/node ${copy}/bin/machined` };
   for (const [name, program] of Object.entries(programs)) {
     const unit = `[Service]\nType=exec\nExecStart=${program}\nLimitNOFILE=20000\nTasksMax=infinity\n`;
     await host.succeed(['tee', `/run/systemd/system/${daemonUnits[name as DaemonName]}`], { input: unit });
   }
   await host.succeed(['systemctl', 'daemon-reload']);
   await host.succeed(['systemctl', 'start', 'machine.slice']);
-  await host.succeed(['mkdir', '/run/bench']);
 }
 
 async function forkLeaders(host: LabHost, first: number, end: number): Promise<void> {
+  const ready = `${copy}/leaders-${end}`;
   await host.succeed([
     'systemd-run', '--quiet', '--property=TasksMax=infinity', `--unit=bench-leaders-${end}.service`,
-    'perl', '/src/bench/leaders.pl', machinePrefix, String(first), String(end),
+    'perl', `${copy}/bench/leaders.pl`, machinePrefix, String(first), String(end), ready,
   ]);
-  const ready = `/run/bench/leaders-${end}`;
   await untilTrue(`${ready} exists`, async () => (await host.run(['test', '-e', ready])).status === 0, 60_000);
 }
 
