@@ -6,9 +6,10 @@ import { bus, type BusConnection } from '../../transport/dbus/connection.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
 import type { ReceivedSignal } from '../../wire/dbus/received.js';
 import { variant, type Variant } from '../../wire/dbus/value.js';
+import { readProcFile } from '../kernel/proc-file.js';
 import { failureOf } from '../kernel/system-error.js';
 import { placeOfCgroup } from './cgroup-path.js';
-import { findCgroupMount, signalCgroup } from './cgroup-tree.js';
+import { findCgroupMount, isPopulated, signalCgroup } from './cgroup-tree.js';
 
 // Interface and signals: org.freedesktop.systemd1(5). Which properties a machine's scope gets, and which error a caller
 // sees, is what systemd-machined 262 was seen to do.
@@ -34,6 +35,8 @@ const unitsPerQuestion = 500;
 /** A scope that systemd has been asked for and that is not there yet. */
 interface StartingScope {
   readonly unit: string;
+  /** Its leader's PID. */
+  readonly leader: number;
   /** '' until systemd has answered. */
   job: string;
   /** Results of this unit's jobs that ended before it was known which one is ours. */
@@ -123,10 +126,10 @@ export class SystemdUnits implements Units {
   }
 
   async startScope(request: ScopeRequest): Promise<ScopeJob> {
-    const { unit } = request;
+    const { unit, leader } = request;
     const objectPath = pathOf(unit);
     if (this.#starting.has(objectPath)) throw new Failure('system', `Unit ${unit} is being started`, { busError: unitExists });
-    const { starting, done } = newStart(unit);
+    const { starting, done } = newStart(unit, leader.pid);
     this.#starting.set(objectPath, starting);
     try {
       starting.job = await this.#startTransientUnit(request);
@@ -277,6 +280,16 @@ export class SystemdUnits implements Units {
 
   /** For systemd before 258, which cannot kill a part of a unit. */
   async #killSubgroup(unit: string, subgroup: string, signal: number): Promise<void> {
+    const cgroup = await this.#cgroupOf(unit);
+    try {
+      signalCgroup(path.join(cgroup, subgroup), signal);
+    } catch (error) {
+      throw failureOf(error, `Cannot send signal ${signal} to ${subgroup} of ${unit}`);
+    }
+  }
+
+  /** The directory of its cgroup. */
+  async #cgroupOf(unit: string): Promise<string> {
     const type = unit.slice(unit.lastIndexOf('.') + 1);
     const [{ value: cgroup }] = await this.#bus.call({
       destination: systemd, path: pathOf(unit), interface: 'org.freedesktop.DBus.Properties', member: 'Get',
@@ -285,11 +298,7 @@ export class SystemdUnits implements Units {
     });
     const mount = findCgroupMount();
     if (mount === undefined || typeof cgroup !== 'string') throw new Failure('not-supported', `${unit} has no cgroup here`);
-    try {
-      signalCgroup(path.join(mount, cgroup, subgroup), signal);
-    } catch (error) {
-      throw failureOf(error, `Cannot send signal ${signal} to ${subgroup} of ${unit}`);
-    }
+    return path.join(mount, cgroup);
   }
 
   async #statesOf(units: readonly string[]): Promise<readonly UnitState[]> {
@@ -354,11 +363,27 @@ export class SystemdUnits implements Units {
       const message = `Start job for unit ${unit} failed with '${result}'`;
       return starting.finish(new Failure('system', message, { busError: jobFailed }));
     }
-    starting.finish(undefined);
+    if (isRunning(starting.leader)) starting.finish(undefined);
+    else void this.#finishWithoutLeader(starting);
     const watched = this.#watched.get(pathOf(unit));
     if (watched !== undefined) watched.lastStaleQuestion = this.#questions;
     // It may have ended right away, which could not be told from its not having begun.
     if (hasEnded(starting.activeState)) this.#lookAgain([unit]);
+  }
+
+  /**
+   * Its leader may have ended, and left others in it. If it ended before it could be moved, though, nothing was ever in
+   * the scope, and systemd, which waits to hear that its last process is gone, would keep it for good.
+   */
+  async #finishWithoutLeader({ unit, leader, finish }: StartingScope): Promise<void> {
+    try {
+      if (isPopulated(await this.#cgroupOf(unit)) === true) return finish(undefined);
+      await this.stop(unit);
+      this.release(unit);
+      finish(systemFailure('ESRCH', `No such process: ${leader} ended before it was in ${unit}`));
+    } catch (error) {
+      finish(refusal(error));
+    }
   }
 
   #tellGone(objectPath: string): void {
@@ -416,6 +441,12 @@ function pathOf(unit: string): string {
   return `${unitPaths}/${escapeLabel(unit)}`;
 }
 
+/** A process that was waited for is gone, one that was not is a zombie. */
+function isRunning(pid: number): boolean {
+  const status = readProcFile(`/proc/${pid}/status`);
+  return status !== undefined && !/^State:\t[ZX]/m.test(status);
+}
+
 /** The property that systemd does not know, as it says in "Cannot set property X, or unknown property." */
 function unknownPropertyIn(error: unknown): string | undefined {
   if (!isBusError(error, propertyReadOnly)) return undefined;
@@ -427,12 +458,12 @@ function hasEnded(activeState: string): boolean {
   return activeState === 'inactive' || activeState === 'failed';
 }
 
-function newStart(unit: string): { readonly starting: StartingScope; readonly done: Promise<void> } {
+function newStart(unit: string, leader: number): { readonly starting: StartingScope; readonly done: Promise<void> } {
   let finish: StartingScope['finish'] = () => undefined;
   const done = new Promise<void>((resolve, reject) => {
     finish = (failure) => (failure === undefined ? resolve() : reject(failure));
   });
-  const starting = { unit, job: '', results: new Map(), activeState: 'inactive', lastStaleQuestion: 0, finish };
+  const starting = { unit, leader, job: '', results: new Map(), activeState: 'inactive', lastStaleQuestion: 0, finish };
   return { starting, done };
 }
 

@@ -1,7 +1,8 @@
 // Runs inside a host of the lab, as root: the real systemd.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -117,6 +118,22 @@ test('properties that systemd does not know are left out, and the others kept', 
   assert.match(world.warnings.join(), /Bogus.*Nonsense/);
   const many = Array.from({ length: 100 }, (_, index) => ({ name: `Bogus${index}`, signature: 's', value: '' }));
   await assert.rejects(start(world, newScope(), many), hasBusError('org.freedesktop.DBus.Error.PropertyReadOnly'));
+});
+
+test('a scope that its leader never came to is not kept', async () => {
+  await using world = await makeWorld();
+  // a zombie, as whoever has started it does not wait for it
+  const parent = spawn('bash', ['-c', 'sleep 0 & echo $!; exec sleep infinity'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const pid = Number(String((await once(parent.stdout, 'data'))[0]));
+  await until(() => /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')), 'it has ended');
+  const unit = newScope();
+  const starting = async () => {
+    const request = { unit, description: 'Container t', leader: { pid, pidfd: undefined }, properties: [] };
+    await (await world.units.startScope(request)).done;
+  };
+  await assert.rejects(starting, (error) => isFailure(error, 'system'));
+  await until(async () => !(await world.units.isActive(unit)), 'the scope is gone');
+  parent.kill();
 });
 
 test('a job that fails, and one that has to wait', async () => {
