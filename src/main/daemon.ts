@@ -3,8 +3,10 @@ import { UndoStack } from '../domain/undo.js';
 import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
 import { connectSystemBus } from '../host/bus.js';
+import { HelperPool, ordinaryLimits } from '../host/guests/helper-pool.js';
 import { GuestTerminals } from '../host/guests/guest-terminals.js';
 import { KernelGuests } from '../host/guests/kernel-guests.js';
+import { HostImageChanges } from '../host/images/host-image-changes.js';
 import { HostImages } from '../host/images/host-images.js';
 import { KernelClock } from '../host/kernel/clock.js';
 import { close } from '../host/kernel/libc.js';
@@ -15,6 +17,7 @@ import { ImagePool } from '../host/pool.js';
 import { findProgram, startPrivateBus } from '../host/private-bus.js';
 import { StateFiles } from '../host/state-files.js';
 import type { Log } from '../ports/log.js';
+import { ImageKeeper } from '../service/image-changes.js';
 import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
 import { MachineFiles } from '../service/machine-files.js';
@@ -63,10 +66,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
   const images = new ImageCatalogue(new HostImages(log));
+  const imageChanges = new HostImageChanges(log, undo.use(new HelperPool(ordinaryLimits)));
+  const keeper = new ImageKeeper(images, imageChanges, authority);
   const files = undo.use(new MachineFiles(guests.files, authority, machines));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
   const services: ManagerServices = {
-    authority, machines, users, inspector, terminals, files, images, processes, pool: new ImagePool(),
+    authority, machines, users, inspector, terminals, files, images, keeper, processes, pool: new ImagePool(),
   };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.
@@ -77,6 +82,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   } catch (error) {
     throw explained(error);
   }
+  void imageChanges.sweep();
   const findings: Findings = {
     version,
     uid,

@@ -10,3 +10,25 @@ export interface Images {
   /** Whatever text it is given; what is no image name is not found. 'x.raw' finds that file even if it is listed as 'x'. */
   find(name: string): Image | undefined;
 }
+
+/**
+ * Changes images, all or nothing: nobody sees one that is half made. An image that was found before and has gone since is
+ * ENOENT.
+ *
+ * All failures are of kind 'system', and their messages are the C library's: EROFS (`.host`, an image of the vendor's, a
+ * file system that is read-only), EBUSY (in use, by a machine or by another change), ENOSPC, EPERM, …, and what is named
+ * below.
+ */
+export interface ImageChanges {
+  /** With what belongs to it. Of an image that is a symbolic link, only the link is removed. */
+  remove(image: Image): Promise<void>;
+  /** With what belongs to it. EEXIST: another image has that name. `newName` has passed checkImageName, as below. */
+  rename(image: Image, newName: string): Promise<void>;
+  /** The new image lies in the pool. EEXIST, EOPNOTSUPP (a device). */
+  clone(image: Image, newName: string, readOnly: boolean): Promise<void>;
+  markReadOnly(image: Image, readOnly: boolean): Promise<void>;
+  /** In bytes; undefined: none. EOPNOTSUPP (not a subvolume), ENOTCONN (nothing accounts for it). */
+  setLimit(image: Image, limit: bigint | undefined): Promise<void>;
+  /** Of all images in the pool together, in bytes; undefined: none. EOPNOTSUPP (the pool is not a btrfs subvolume). */
+  setPoolLimit(limit: bigint | undefined): Promise<void>;
+}

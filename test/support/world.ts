@@ -13,6 +13,7 @@ import type { Log, LogLevel, LogTarget } from '../../src/ports/log.js';
 import type { Pool } from '../../src/ports/pool.js';
 import type { ProcessHandle, Processes } from '../../src/ports/processes.js';
 import type { IdMapping, UserId } from '../../src/domain/users.js';
+import { ImageKeeper } from '../../src/service/image-changes.js';
 import { ImageCatalogue } from '../../src/service/images.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
@@ -168,8 +169,9 @@ export class World implements Disposable {
     const { machines, users, inspector, seen: processes, authority, log } = this;
     const terminals = new MachineTerminals({ terminals: this.terminals, processes, authority });
     const images = new ImageCatalogue(this.images);
+    const keeper = new ImageKeeper(images, this.images, authority);
     const files = new MachineFiles(this.files, authority, machines);
-    return { machines, users, inspector, images, terminals, files, processes, authority, log, pool };
+    return { machines, users, inspector, images, keeper, terminals, files, processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

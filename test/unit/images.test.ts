@@ -77,7 +77,7 @@ imagesCompliance('HostImages', () => {
 });
 imagesCompliance('FakeImages', () => {
   const images = new FakeImages();
-  return { images, add: (name, type) => void images.add({ name, type }), remove: (name) => images.remove(name), [Symbol.dispose]: () => undefined };
+  return { images, add: (name, type) => void images.add({ name, type }), remove: (name) => images.forget(name), [Symbol.dispose]: () => undefined };
 });
 
 suite('a directory of images', () => {

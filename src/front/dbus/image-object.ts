@@ -1,8 +1,10 @@
 import type { Handlers, Readers } from '../../contract/dbus/declare.js';
 import { imageInterface } from '../../contract/dbus/image.js';
-import { checkImageName, type Image } from '../../domain/image.js';
+import type { Image } from '../../domain/image.js';
 import type { Authority } from '../../ports/authority.js';
 import type { ImageCatalogue } from '../../service/images.js';
+import type { ImageKeeper } from '../../service/image-changes.js';
+import { imageMethods, noSize } from './image-methods.js';
 import type { IncomingCall } from './incoming.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { nameInPath } from './paths.js';
@@ -11,10 +13,8 @@ import { unavailableForImage } from './unavailable.js';
 export interface ImageServices {
   readonly authority: Authority;
   readonly images: ImageCatalogue;
+  readonly keeper: ImageKeeper;
 }
-
-/** What stands for a size that is not known, and for no limit. */
-export const noSize = 0xffff_ffff_ffff_ffffn;
 
 const readers: Readers<typeof imageInterface, Image> = {
   Name: (image) => image.name,
@@ -31,16 +31,13 @@ const readers: Readers<typeof imageInterface, Image> = {
 
 function imageHandlers(services: ImageServices): Handlers<typeof imageInterface, IncomingCall, Image> {
   const unavailable = unavailableForImage(services);
-  const unavailableForNewName = (image: Image, input: { readonly new_name: string }, call: IncomingCall) => {
-    checkImageName(input.new_name, 'newName');
-    return unavailable(image, input, call);
-  };
+  const { remove, rename, clone, markReadOnly, setLimit } = imageMethods(services.keeper);
   return {
-    Remove: unavailable,
-    Rename: unavailableForNewName,
-    Clone: unavailableForNewName,
-    MarkReadOnly: unavailable,
-    SetLimit: unavailable,
+    Remove: remove,
+    Rename: rename,
+    Clone: clone,
+    MarkReadOnly: markReadOnly,
+    SetLimit: (image, { limit }, call) => setLimit(image, limit, call),
     GetHostname: unavailable,
     GetMachineID: unavailable,
     GetMachineInfo: unavailable,

@@ -7,7 +7,7 @@ import {
   checkNetworkInterfaces,
   checkRootDirectory,
 } from '../../domain/registration.js';
-import type { Image } from '../../domain/image.js';
+import { checkImageName, type Image } from '../../domain/image.js';
 import type { Machine, MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
@@ -18,13 +18,14 @@ import type { IdKind, Users } from '../../service/users.js';
 import { markUnchanging } from '../../wire/dbus/marshal.js';
 import type { Variant } from '../../wire/dbus/value.js';
 import { openLeader, readExtendedProperties } from './extended-registration.js';
-import { noSize, type ImageServices } from './image-object.js';
+import { imageMethods, noSize, poolMethods } from './image-methods.js';
+import type { ImageServices } from './image-object.js';
 import type { IncomingCall } from './incoming.js';
 import { addressRows, sshInfo, terminalReply, type MachineServices } from './machine-object.js';
 import { fileMethods } from './machine-files.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { imagePath, machinePath } from './paths.js';
-import { unavailableForNamedImage, unavailableForPool } from './unavailable.js';
+import { unavailableForNamedImage } from './unavailable.js';
 
 export interface ManagerServices extends MachineServices, ImageServices {
   readonly users: Users;
@@ -55,7 +56,7 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...later(services) };
+  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...imageChangesOf(services), ...later(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -269,20 +270,34 @@ function filesOf({ machines, files }: ManagerServices) {
   };
 }
 
+/** The same for images. */
+type NamedImage<Input> = Input & { readonly name: string };
+
+function imageChangesOf({ images, keeper }: ManagerServices) {
+  const { remove, rename, clone, markReadOnly, setLimit } = imageMethods(keeper);
+  const { setPoolLimit, cleanPool } = poolMethods(keeper);
+  const find = (name: string) => images.byName(checkImageName(name));
+  return {
+    RemoveImage: (_: ManagerServices, input: NamedImage<object>, call: IncomingCall) => remove(find(input.name), input, call),
+    RenameImage: (_: ManagerServices, input: NamedImage<Parameters<typeof rename>[1]>, call: IncomingCall) =>
+      rename(find(input.name), input, call),
+    CloneImage: (_: ManagerServices, input: NamedImage<Parameters<typeof clone>[1]>, call: IncomingCall) =>
+      clone(find(input.name), input, call),
+    MarkImageReadOnly: (_: ManagerServices, input: NamedImage<Parameters<typeof markReadOnly>[1]>, call: IncomingCall) =>
+      markReadOnly(find(input.name), input, call),
+    SetImageLimit: (_: ManagerServices, { name, size }: NamedImage<{ readonly size: bigint }>, call: IncomingCall) =>
+      setLimit(find(name), size, call),
+    SetPoolLimit: setPoolLimit,
+    CleanPool: cleanPool,
+  };
+}
+
 function later(services: ManagerServices) {
   const ofImage = unavailableForNamedImage(services);
-  const ofPool = unavailableForPool(services);
   return {
-    RemoveImage: ofImage,
-    RenameImage: ofImage,
-    CloneImage: ofImage,
-    MarkImageReadOnly: ofImage,
     GetImageHostname: ofImage,
     GetImageMachineID: ofImage,
     GetImageMachineInfo: ofImage,
     GetImageOSRelease: ofImage,
-    SetPoolLimit: ofPool,
-    SetImageLimit: ofImage,
-    CleanPool: ofPool,
   };
 }

@@ -11,26 +11,13 @@ interface Services {
   readonly authority: Authority;
 }
 
-interface ImageArguments {
-  readonly name: string;
-  readonly new_name?: string;
-}
-
 /** A method of the Manager about an image that is named. */
 export function unavailableForNamedImage({ images, authority }: Pick<Services, 'images' | 'authority'>) {
-  return (_: unknown, { name, new_name }: ImageArguments, call: IncomingCall): Promise<never> => {
-    const image = images.byName(checkImageName(name));
-    if (new_name !== undefined) checkImageName(new_name, 'newName');
-    return refuseForImage(authority, call, image.name);
-  };
+  return (_: unknown, { name }: { readonly name: string }, call: IncomingCall): Promise<never> =>
+    refuseForImage(authority, call, images.byName(checkImageName(name)).name);
 }
 
 /** A method of an image's object. */
 export function unavailableForImage({ authority }: Pick<Services, 'authority'>) {
   return (image: Image, _: unknown, call: IncomingCall): Promise<never> => refuseForImage(authority, call, image.name);
-}
-
-/** A method of the Manager about all images. */
-export function unavailableForPool({ authority }: Pick<Services, 'authority'>) {
-  return (_: unknown, _input: object, call: IncomingCall): Promise<never> => refuseForImage(authority, call, undefined);
 }

@@ -3,14 +3,15 @@ import { isFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import type { Authority } from '../../ports/authority.js';
 import { authorize } from '../../service/call.js';
+import type { ImageKeeper } from '../../service/image-changes.js';
 import type { ImageCatalogue } from '../../service/images.js';
-import { refuseForImage } from '../../service/unavailable.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
 import { withoutAbsent } from './without-absent.js';
 
 export interface ImageVarlinkServices {
   readonly images: ImageCatalogue;
+  readonly keeper: ImageKeeper;
   readonly authority: Authority;
 }
 
@@ -19,24 +20,39 @@ type ListOutput = Output<(typeof imageVarlink)['methods']['List']>;
 
 /** io.systemd.MachineImage. */
 export function imageInterface(services: ImageVarlinkServices): BoundVarlinkInterface {
-  const { authority, images } = services;
-  const ofImage = ({ name }: { readonly name: string }, call: VarlinkCall) =>
-    refuse(authority, images.byName(name).name, call);
-  const ofPool = (_: object, call: VarlinkCall) => refuse(authority, undefined, call);
+  const { images, keeper } = services;
   return bindVarlink(imageVarlink, {
     List: (input, call) => list(services, input, call),
-    Update: ofImage,
-    Clone: ofImage,
-    Remove: ofImage,
-    SetPoolLimit: ofPool,
-    CleanPool: ofPool,
+    Update: async ({ name, newName, readOnly, limit }, call) => {
+      await keeper.update(call, images.byName(name), { newName, readOnly, limit });
+      return {};
+    },
+    Clone: async ({ name, newName, readOnly }, call) => {
+      await keeper.clone(call, images.byName(name), newName, readOnly ?? false);
+      return {};
+    },
+    Remove: async ({ name }, call) => {
+      await keeper.remove(call, images.byName(name));
+      return {};
+    },
+    SetPoolLimit: async ({ limit }, call) => {
+      await setPoolLimit(keeper, limit, call);
+      return {};
+    },
+    CleanPool: async ({ mode }, call) => {
+      const removed = await keeper.clean(call, mode);
+      if (removed.length === 0) throw new MethodError('io.systemd.MachineImage.NoSuchImage'); // there is no reply to none
+      return Replies.all(
+        removed.map(({ name, usageExclusive }) => withoutAbsent({ name, usageExclusive: numberOrAbsent(usageExclusive) })),
+      );
+    },
   });
 }
 
 /** The interface has a NotSupported of its own. */
-async function refuse(authority: Authority, name: string | undefined, call: VarlinkCall): Promise<never> {
+async function setPoolLimit(keeper: ImageKeeper, limit: bigint, call: VarlinkCall): Promise<void> {
   try {
-    return await refuseForImage(authority, call, name);
+    await keeper.setPoolLimit(call, limit);
   } catch (error) {
     if (!isFailure(error, 'not-supported')) throw error;
     throw new MethodError('io.systemd.MachineImage.NotSupported');

@@ -38,7 +38,7 @@ function copyInto(root: number, rootUser: GuestUser | undefined, request: CopyRe
   if (rootUser !== undefined && direction === 'to') makeFilesAs(rootUser.uid, rootUser.gid);
   const owner = rootUser === undefined ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
   // Who runs a copy of a guest's program is not to become the host's root by it.
-  const copy = new TreeCopy({ owner, replace, dropsIdBits: owner !== undefined && direction === 'from' });
+  const copy = new TreeCopy({ owner, replace, dropsIdBits: owner !== undefined && direction === 'from', faithful: false });
   copy.copy(from, to);
 }
 

@@ -1,6 +1,7 @@
 // A process of its own that walks the paths of guests for the daemon. A guest can make such a walk wait for ever, in a
 // file system that it serves itself; then this process is killed, and nothing else has stood still.
 import { isFailure } from '../../domain/failure.js';
+import { changeImage } from '../images/change-image.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { bindMount, copyFiles, openRootDirectory } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
@@ -45,6 +46,10 @@ const tasks: TaskHandlers = {
   'find-entrance': ({ leader, user, program }) => {
     const found = findEntrance(identityOf(leader), user, program);
     return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
+  },
+  'change-image': ({ change, places }) => {
+    changeImage(change, places);
+    return { output: null };
   },
 };
 

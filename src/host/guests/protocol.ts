@@ -2,6 +2,7 @@
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { Entrance } from './entrance.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
+import type { ImageChange, ImagePlaces } from '../images/image-change.js';
 
 /** Everything that helpers can be asked for. The program that answers is in guest-helper.ts. */
 export interface Tasks {
@@ -18,6 +19,8 @@ export interface Tasks {
   'connect-bus': Task<{ readonly leader: LeaderText }, { readonly uid: number }>;
   /** For a user, and a program or '' for that user's shell; null: there is no such user. Its descriptors: see Entrance. */
   'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
+  /** May take hours. */
+  'change-image': Task<{ readonly change: ImageChange; readonly places: ImagePlaces }, null>;
 }
 
 interface Task<Input, Output> {

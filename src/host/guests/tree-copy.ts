@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { fchmodSync, fchownSync, fstatSync, ftruncateSync, openSync, opendirSync, readSync, writeSync, type BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
 import {
-  O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyUserAttributes, linkOpenFile,
+  O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyAttributes, linkOpenFile,
   locateBeneath, makeDirectory, makeNode, makeSymbolicLink, nextData, nextHole, openEntry, openUnmounted, readSymbolicLink,
   removeEntry, renameEntry, setTimes,
 } from '../kernel/file-calls.js';
@@ -22,6 +22,11 @@ export interface TreeCopyOptions {
   readonly dropsIdBits: boolean;
   /** Files take the place of those that are there. */
   readonly replace: boolean;
+  /**
+   * Extended attributes are kept that say who may do what, by ids that are the same on both sides, and what is mounted in
+   * the source is left out.
+   */
+  readonly faithful: boolean;
 }
 
 /** Deeper than trees are; each level takes two descriptors. */
@@ -131,10 +136,11 @@ export class TreeCopy {
       }
     });
     using readable = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_DIRECTORY));
-    copyUserAttributes(readable.fd, made.fd);
+    copyAttributes(readable.fd, made.fd, 'user');
     const { uid, gid } = this.#ownerOf(status);
     fchownSync(made.fd, uid, gid);
     fchmodSync(made.fd, modeOf(status));
+    if (this.#options.faithful) copyAttributes(readable.fd, made.fd, 'all');
     setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
   }
 
@@ -142,7 +148,7 @@ export class TreeCopy {
     if (depth > deepest) throw new SystemError(errnos.ENAMETOOLONG, 'openat');
     for (const name of namesIn(source)) {
       using entry = openUnlessGone(source, name);
-      if (entry === undefined) continue;
+      if (entry === undefined || (this.#options.faithful && isMountPoint(source, name))) continue;
       const status = statusOf(entry.fd);
       if (status.isDirectory() && identityOf(status) === this.#target) continue;
       visit(entry.fd, status, name);
@@ -166,10 +172,11 @@ export class TreeCopy {
     using contents = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_NONBLOCK));
     using made = new Descriptor(openEntry(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL, 0o600));
     this.#copyContents(contents.fd, made.fd, Number(status.size));
-    copyUserAttributes(contents.fd, made.fd);
+    copyAttributes(contents.fd, made.fd, 'user');
     const { uid, gid } = this.#ownerOf(status);
     fchownSync(made.fd, uid, gid);
     fchmodSync(made.fd, this.#options.dropsIdBits ? modeOf(status) & ~idBits : modeOf(status));
+    if (this.#options.faithful) copyAttributes(contents.fd, made.fd, 'all'); // a change of owner drops what a program may do
   }
 
   /** No more than the file had when this began; files of /proc and the like say that they have nothing. */
@@ -241,7 +248,7 @@ function pathIn({ path }: TargetTree, name: Buffer): Buffer {
   return path === undefined ? name : Buffer.concat([path, Buffer.from('/'), name]);
 }
 
-class Descriptor implements Disposable {
+export class Descriptor implements Disposable {
   readonly fd: number;
 
   constructor(fd: number) {
@@ -288,8 +295,19 @@ function openUnlessGone(
   }
 }
 
+function isMountPoint(directory: number, name: Buffer): boolean {
+  try {
+    close(openUnmounted(directory, name, O_PATH));
+    return false;
+  } catch (error) {
+    if (errnoNameOf(error) === 'EXDEV') return true;
+    if (errnoNameOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
 /** One after the other: a directory may have more entries than fit the memory. */
-function* namesIn(directory: number): Generator<Buffer> {
+export function* namesIn(directory: number): Generator<Buffer> {
   // Node types say that names are text, whatever the encoding.
   const listing = opendirSync(`/proc/self/fd/${directory}`, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
   try {

@@ -10,6 +10,8 @@ const subvolumeInfoSize = 504; // struct btrfs_ioctl_get_subvol_info_args
 
 const firstFreeObject = 256n; // BTRFS_FIRST_FREE_OBJECTID: the inode of every subvolume's root
 const quotaTree = 8n;
+const rootTree = 1n;
+const rootReferenceKey = 156;
 const qgroupInfoKey = 242;
 const qgroupLimitKey = 244;
 const qgroupRelationKey = 246;
@@ -79,9 +81,9 @@ export function subvolumeOf(fd: number): bigint {
  */
 export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefined {
   const group = subtreeGroup(fd, subvolume);
-  const info = search(fd, 0n, qgroupInfoKey, group, group)[0]?.data;
+  const info = search(fd, quotaTree, 0n, qgroupInfoKey, group, group)[0]?.data;
   if (info === undefined) return undefined;
-  const limits = search(fd, 0n, qgroupLimitKey, group, group)[0]?.data;
+  const limits = search(fd, quotaTree, 0n, qgroupLimitKey, group, group)[0]?.data;
   const limitAt = (flag: bigint, at: number) =>
     limits !== undefined && (limits.readBigUInt64LE(0) & flag) !== 0n ? limits.readBigUInt64LE(at) : undefined;
   return {
@@ -92,9 +94,44 @@ export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefin
   };
 }
 
+/** A subvolume inside of another. */
+export interface NestedSubvolume {
+  readonly id: bigint;
+  /** The path of the directory that it is in, from the root of the other; '' is that root. */
+  readonly directory: Buffer;
+  readonly name: Buffer;
+}
+
+/** Those that lie directly in a subvolume, of which `fd` is the root. Throws SystemError: EPERM without CAP_SYS_ADMIN. */
+export function nestedSubvolumes(fd: number): NestedSubvolume[] {
+  const parent = subvolumeOf(fd);
+  const nested: NestedSubvolume[] = [];
+  for (let first = 0n; ; ) {
+    const items = search(fd, rootTree, parent, rootReferenceKey, first, largestU64);
+    for (const { offset: id, data } of items) {
+      // struct btrfs_root_ref: directory, sequence, length of the name, name
+      const name = Buffer.from(data.subarray(18, 18 + data.readUInt16LE(16)));
+      nested.push({ id, directory: pathOfDirectory(fd, parent, data.readBigUInt64LE(0)), name });
+      first = id + 1n;
+    }
+    if (items.length === 0) return nested;
+  }
+}
+
+function pathOfDirectory(fd: number, subvolume: bigint, inode: bigint): Buffer {
+  const argument = Buffer.alloc(argumentSize);
+  argument.writeBigUInt64LE(subvolume, 0);
+  argument.writeBigUInt64LE(inode, 8);
+  check(control(fd, BTRFS_IOC_INO_LOOKUP, argument), 'ioctl');
+  const path = argument.subarray(16, argument.indexOf(0, 16));
+  return Buffer.from(path.at(-1) === slash ? path.subarray(0, -1) : path);
+}
+
+const slash = 0x2f;
+
 /** A group's id has its level in the upper 16 bits; relations come in ascending order, from child to parent and back. */
-function subtreeGroup(fd: number, subvolume: bigint): bigint {
-  const relations = search(fd, subvolume, qgroupRelationKey, 0n, largestU64);
+export function subtreeGroup(fd: number, subvolume: bigint): bigint {
+  const relations = search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64);
   return relations.map(({ offset }) => offset).find((group) => BigInt.asUintN(48, group) === subvolume) ?? subvolume;
 }
 
@@ -103,10 +140,10 @@ interface Item {
   readonly data: Buffer;
 }
 
-/** Items of the quota tree with this object id and type, and an offset in this range; the first few of many. */
-function search(fd: number, object: bigint, type: number, smallestOffset: bigint, largestOffset: bigint): Item[] {
+/** Items of a tree with this object id and type, and an offset in this range; the first few of many. */
+function search(fd: number, tree: bigint, object: bigint, type: number, smallestOffset: bigint, largestOffset: bigint): Item[] {
   const argument = Buffer.alloc(argumentSize);
-  argument.writeBigUInt64LE(quotaTree, 0);
+  argument.writeBigUInt64LE(tree, 0);
   argument.writeBigUInt64LE(object, 8);
   argument.writeBigUInt64LE(object, 16);
   argument.writeBigUInt64LE(smallestOffset, 24);

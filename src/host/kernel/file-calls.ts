@@ -187,8 +187,11 @@ export function copyRange(from: number, to: number, offset: number, length: numb
 
 const unableToCopy = new Set([errnos.EXDEV, errnos.EINVAL, errnos.ENOSYS, errnos.EOPNOTSUPP, errnos.EBADF, errnos.EPERM]);
 
-/** Copies the extended attributes in the 'user' namespace: xattr(7). Others say who may do what, on one host only. */
-export function copyUserAttributes(from: number, to: number): void {
+/**
+ * Copies extended attributes: those in the 'user' namespace, xattr(7), or also those that say who may do what, which mean
+ * something on one host only. What the other file system does not take is left out.
+ */
+export function copyAttributes(from: number, to: number, which: 'user' | 'all'): void {
   const names = Buffer.alloc(attributeLimit);
   const length = calls.listAttributes(from, names, names.length);
   if (length < 0) {
@@ -199,7 +202,7 @@ export function copyUserAttributes(from: number, to: number): void {
   for (let start = 0; start < length; ) {
     const end = names.indexOf(0, start) + 1;
     const name = names.subarray(start, end); // with its NUL
-    if (name.subarray(0, 5).equals(userPrefix)) copyAttribute(from, to, name);
+    if (which === 'all' || name.subarray(0, 5).equals(userPrefix)) copyAttribute(from, to, name);
     start = end;
   }
 }

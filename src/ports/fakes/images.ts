@@ -1,5 +1,6 @@
 import { hostImageName, type Image } from '../../domain/image.js';
-import type { Images } from '../images.js';
+import { systemFailure } from '../../domain/failure.js';
+import type { ImageChanges, Images } from '../images.js';
 
 const host: Image = {
   name: hostImageName,
@@ -14,8 +15,13 @@ const host: Image = {
   limitExclusive: undefined,
 };
 
-/** Images that a test makes up. */
-export class FakeImages implements Images {
+/** Images that a test makes up, and changes. */
+export class FakeImages implements Images, ImageChanges {
+  /** What every change fails with, if anything: an errno. */
+  failure: string | undefined;
+  poolLimit: bigint | undefined;
+  /** Images that something runs from. */
+  readonly inUse = new Set<string>();
   readonly #images = new Map<string, Image>([[host.name, host]]);
 
   /** One like `.host`, but for what is given. */
@@ -25,8 +31,41 @@ export class FakeImages implements Images {
     return added;
   }
 
-  remove(name: string): void {
+  forget(name: string): void {
     this.#images.delete(name);
+  }
+
+  async remove(image: Image): Promise<void> {
+    this.#refuse(image);
+    this.#images.delete(image.name);
+  }
+
+  async rename(image: Image, newName: string): Promise<void> {
+    this.#refuse(image);
+    this.#refuseTaken(newName);
+    this.#images.delete(image.name);
+    this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}` });
+  }
+
+  async clone(image: Image, newName: string, readOnly: boolean): Promise<void> {
+    this.#refuseTaken(newName);
+    this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}`, readOnly });
+  }
+
+  async markReadOnly(image: Image, readOnly: boolean): Promise<void> {
+    this.#refuse(image);
+    this.add({ ...this.#current(image), readOnly });
+  }
+
+  async setLimit(image: Image, limit: bigint | undefined): Promise<void> {
+    this.#refuse(image);
+    if (image.type !== 'subvolume') throw systemFailure('EOPNOTSUPP', 'Operation not supported');
+    this.add({ ...this.#current(image), limit });
+  }
+
+  async setPoolLimit(limit: bigint | undefined): Promise<void> {
+    if (this.failure !== undefined) throw systemFailure(this.failure, this.failure);
+    this.poolLimit = limit;
   }
 
   async list(): Promise<readonly Image[]> {
@@ -35,5 +74,21 @@ export class FakeImages implements Images {
 
   find(name: string): Image | undefined {
     return this.#images.get(name);
+  }
+
+  #current(image: Image): Image {
+    return this.#images.get(image.name) ?? image;
+  }
+
+  #refuse(image: Image): void {
+    if (this.failure !== undefined) throw systemFailure(this.failure, this.failure);
+    if (image.name === hostImageName) throw systemFailure('EROFS', 'Read-only file system');
+    if (!this.#images.has(image.name)) throw systemFailure('ENOENT', 'No such file or directory');
+    if (this.inUse.has(image.name)) throw systemFailure('EBUSY', 'Device or resource busy');
+  }
+
+  #refuseTaken(name: string): void {
+    if (name === hostImageName) throw systemFailure('EBUSY', 'Device or resource busy');
+    if (this.#images.has(name)) throw systemFailure('EEXIST', 'File exists');
   }
 }

@@ -1,0 +1,150 @@
+import { constants, fchmodSync, fchownSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import path from 'node:path';
+import { hostImageName } from '../../domain/image.js';
+import { UndoStack } from '../../domain/undo.js';
+import { Descriptor, TreeCopy } from '../guests/tree-copy.js';
+import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
+import { nestedSubvolumes } from '../kernel/btrfs.js';
+import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, renameEntry, setTimes } from '../kernel/file-calls.js';
+import { setImmutable } from '../kernel/file-flags.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
+import type { ImagePlaces, ImageText } from './image-change.js';
+import { companionsOf, fileNameOf, isTaken, openDirectory, temporaryName } from './image-files.js';
+import { lockName } from './image-locks.js';
+import { openBeneath, removeTree } from './remove-tree.js';
+
+const notBtrfs = ['ENOTTY', 'EOPNOTSUPP', 'EINVAL', 'EXDEV'];
+const writeBits = 0o222;
+const ownerWrites = 0o200;
+
+/**
+ * Makes another image of the same contents in the pool: a snapshot where the file system has such, else a copy that shares
+ * its contents if it can. It appears when it is complete. Throws SystemError or Node's errors: EBUSY, EEXIST, ENOSPC,
+ * EOPNOTSUPP (a device, or a host that is no subvolume).
+ */
+export function cloneImage(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+  using _lock = lockName(newName, places);
+  if (isTaken(newName, places)) throw new SystemError(errnos.EEXIST, 'renameat2', newName);
+  const isWholeHost = image.name === hostImageName && image.type !== 'subvolume';
+  if (image.type === 'block' || isWholeHost) throw new SystemError(errnos.EOPNOTSUPP, 'renameat2', image.path);
+  process.umask(0); // files get the modes that they have in the source
+  mkdirSync(places.pool, { recursive: true, mode: 0o700 });
+  using undo = new UndoStack();
+  for (const [from, to] of companionsOf(image, newName, places.pool, places)) copyCompanion(from, to, undo, places);
+  if (image.type === 'raw') cloneDisk(image, newName, readOnly, places);
+  else cloneTree(image, newName, readOnly, places);
+  undo.keep();
+}
+
+function cloneTree(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+  using pool = openDirectory(places.pool);
+  using source = openDirectory(image.path);
+  let name = temporaryName(places);
+  using undo = new UndoStack();
+  undo.defer(() => removeIfPossible(pool.fd, name));
+  const isSubvolume = snapshot(source.fd, pool.fd, name, readOnly) || copyTree(image.path, source.fd, pool.fd, name);
+  using made = new Descriptor(openEntry(pool.fd, name, O_DIRECTORY));
+  if (isSubvolume) setSubvolumeReadOnly(made.fd, readOnly);
+  const newFile = Buffer.from(fileNameOf(newName, image));
+  renameEntry(pool.fd, name, newFile, false);
+  name = newFile;
+  if (!isSubvolume && readOnly) setImmutable(made.fd, true); // what is immutable cannot be renamed
+  undo.keep();
+}
+
+/** With the subvolumes in it. False if the source is none, or on another disk. */
+function snapshot(source: number, directory: number, name: Buffer, readOnly: boolean): boolean {
+  try {
+    createSnapshot(source, directory, name);
+  } catch (error) {
+    if (notBtrfs.includes(errnoNameOf(error) ?? '')) return false;
+    throw error;
+  }
+  using made = new Descriptor(openEntry(directory, name, O_DIRECTORY));
+  for (const nested of nestedSubvolumes(source)) {
+    using from = openBeneath(source, nested.directory);
+    using to = openBeneath(made.fd, nested.directory);
+    using subvolume = new Descriptor(openEntry(from.fd, nested.name, O_DIRECTORY));
+    removeEntry(to.fd, nested.name, true); // an empty directory stands for it
+    snapshot(subvolume.fd, to.fd, nested.name, readOnly);
+    using copy = new Descriptor(openEntry(to.fd, nested.name, O_DIRECTORY));
+    if (readOnly) setSubvolumeReadOnly(copy.fd, true);
+  }
+  return true;
+}
+
+/** Returns whether a subvolume was made of it. */
+function copyTree(path_: string, source: number, directory: number, name: Buffer): boolean {
+  const isSubvolume = makeSubvolume(directory, name);
+  copyFaithfully(path_, directory, name);
+  using made = new Descriptor(openEntry(directory, name, O_DIRECTORY));
+  const { uid, gid, mode, atimeNs, mtimeNs } = fstatSync(source, { bigint: true });
+  fchownSync(made.fd, Number(uid), Number(gid));
+  fchmodSync(made.fd, Number(mode) & 0o7777);
+  copyAttributes(source, made.fd, 'all');
+  setTimes(directory, name, atimeNs, mtimeNs);
+  return isSubvolume;
+}
+
+/** A plain directory where the file system knows no subvolumes: then it returns false. */
+function makeSubvolume(directory: number, name: Buffer): boolean {
+  try {
+    createSubvolume(directory, name);
+    return true;
+  } catch (error) {
+    if (!notBtrfs.includes(errnoNameOf(error) ?? '')) throw error;
+    makeDirectory(directory, name, 0o700);
+    return false;
+  }
+}
+
+function cloneDisk(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+  const changeMode = (mode: number) => (readOnly ? mode & ~writeBits : mode | ownerWrites);
+  copyFile(image.path, `${places.pool}/${fileNameOf(newName, image)}`, changeMode, places);
+}
+
+function copyCompanion(from: string, to: string, undo: UndoStack, places: ImagePlaces): void {
+  try {
+    copyFile(from, to, (mode) => mode | ownerWrites, places);
+    undo.defer(() => unlinkSync(to));
+  } catch (error) {
+    // there is none, or there is one already that somebody has written for the new image
+    if (!['ENOENT', 'ENOTDIR', 'EEXIST'].includes(errnoNameOf(error) ?? '')) throw error;
+  }
+}
+
+/** It appears complete, and on the disk. EEXIST: there is one. */
+function copyFile(from: string, to: string, changeMode: (mode: number) => number, places: ImagePlaces): void {
+  using source = new Descriptor(openSync(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
+  const { mode } = fstatSync(source.fd);
+  using directory = openDirectory(path.dirname(to));
+  const name = temporaryName(places);
+  makeDirectory(directory.fd, name, 0o700);
+  using undo = new UndoStack();
+  undo.defer(() => removeIfPossible(directory.fd, name)); // the file has another name by then, if all went well
+  copyFaithfully(from, directory.fd, name, 'copy');
+  const copied = `${path.dirname(to)}/${String(name)}/copy`;
+  using copy = new Descriptor(openSync(copied, constants.O_RDONLY | constants.O_NOFOLLOW));
+  fchmodSync(copy.fd, changeMode(mode) & 0o7777);
+  fsyncSync(copy.fd);
+  linkSync(copied, to);
+}
+
+/** A file of this name into a directory, or all of a directory into another. */
+function copyFaithfully(from: string, directory: number, name: Buffer, file?: string): void {
+  using source = openDirectory(path.dirname(from));
+  const copy = new TreeCopy({ owner: undefined, dropsIdBits: false, replace: false, faithful: true });
+  const entry = { directory: source.fd, name: Buffer.from(path.basename(from)) };
+  if (file === undefined) return copy.copy(entry, { directory, name });
+  using target = new Descriptor(openEntry(directory, name, O_DIRECTORY));
+  copy.copy(entry, { directory: target.fd, name: Buffer.from(file) });
+}
+
+/** What has been made of a clone that failed; why it failed is more to the point than why this does. */
+function removeIfPossible(directory: number, name: Buffer): void {
+  try {
+    removeTree(directory, name);
+  } catch (error) {
+    if (errnoNameOf(error) === undefined) throw error;
+  }
+}

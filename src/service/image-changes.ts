@@ -1,0 +1,151 @@
+import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
+import { checkImageName, hostImageName, isHiddenImage, type Image } from '../domain/image.js';
+import type { Authority } from '../ports/authority.js';
+import type { ImageChanges } from '../ports/images.js';
+import { authorize, type Call } from './call.js';
+import type { ImageCatalogue } from './images.js';
+
+/** How many changes may be under way at a time. */
+const mostChanges = 64;
+
+const noLimit = 0xffff_ffff_ffff_ffffn;
+const largestFile = 0x7fff_ffff_ffff_ffffn;
+
+export interface ImageUpdate {
+  readonly newName: string | undefined;
+  readonly readOnly: boolean | undefined;
+  readonly limit: bigint | undefined;
+}
+
+export interface RemovedImage {
+  readonly name: string;
+  /** In bytes; undefined if not known. */
+  readonly usageExclusive: bigint | undefined;
+}
+
+/** 'hidden': those whose name begins with a dot. */
+export type CleaningMode = 'hidden' | 'all';
+
+/**
+ * Changes images, for callers who may. What has begun goes on when its caller has left. Limits are in bytes, 2^64 − 1 is
+ * none. All methods throw Failure 'access-denied', 'interactive-authentication-required', 'too-many-operations', 'system'
+ * (see ImageChanges) and what is named with them.
+ */
+export class ImageKeeper {
+  readonly #images: ImageCatalogue;
+  readonly #changes: ImageChanges;
+  readonly #authority: Authority;
+  #underWay = 0;
+
+  constructor(images: ImageCatalogue, changes: ImageChanges, authority: Authority) {
+    this.#images = images;
+    this.#changes = changes;
+    this.#authority = authority;
+  }
+
+  async remove(call: Call, image: Image): Promise<void> {
+    await authorize(this.#authority, call, { name: image.name });
+    await this.#carryOut(() => this.#changes.remove(image));
+  }
+
+  /** Throws Failure 'invalid-argument'. */
+  async rename(call: Call, image: Image, newName: string): Promise<void> {
+    checkImageName(newName, 'newName');
+    await authorize(this.#authority, call, { name: image.name, details: { new_name: newName } });
+    await this.#carryOut(() => this.#changes.rename(image, newName), 'Failed to rename image');
+  }
+
+  /** Throws Failure 'invalid-argument'. */
+  async clone(call: Call, image: Image, newName: string, readOnly: boolean): Promise<void> {
+    checkImageName(newName, 'newName');
+    await authorize(this.#authority, call, { name: image.name, details: { new_name: newName } });
+    await this.#carryOut(() => this.#changes.clone(image, newName, readOnly));
+  }
+
+  async markReadOnly(call: Call, image: Image, readOnly: boolean): Promise<void> {
+    await authorize(this.#authority, call, { name: image.name, details: { read_only: readOnly ? '1' : '0' } });
+    await this.#carryOut(() => this.#changes.markReadOnly(image, readOnly));
+  }
+
+  /** Throws Failure 'invalid-argument'. */
+  async setLimit(call: Call, image: Image, limit: bigint): Promise<void> {
+    await authorize(this.#authority, call, { name: image.name });
+    const checked = checkLimit(limit);
+    await this.#carryOut(() => this.#changes.setLimit(image, checked));
+  }
+
+  /** Several changes, one after the other. What was done before one of them fails stays. Throws Failure 'invalid-argument'. */
+  async update(call: Call, image: Image, { newName, readOnly, limit }: ImageUpdate): Promise<void> {
+    if (newName !== undefined) checkImageName(newName, 'newName');
+    await authorize(this.#authority, call, { name: image.name });
+    const checked = limit === undefined ? undefined : checkLimit(limit);
+    await this.#carryOut(async () => {
+      if (newName !== undefined) await this.#changes.rename(image, newName);
+      const renamed = newName === undefined ? image : this.#images.byName(newName);
+      if (readOnly !== undefined) await this.#changes.markReadOnly(renamed, readOnly);
+      if (limit !== undefined) await this.#changes.setLimit(renamed, checked);
+    });
+  }
+
+  /** Throws Failure 'invalid-argument', 'not-supported'. */
+  async setPoolLimit(call: Call, limit: bigint): Promise<void> {
+    await authorize(this.#authority, call, {});
+    const checked = checkLimit(limit);
+    try {
+      await this.#carryOut(() => this.#changes.setPoolLimit(checked));
+    } catch (error) {
+      if (!isFailure(error, 'system') || error.errno !== 'EOPNOTSUPP') throw error;
+      throw new Failure('not-supported', 'Quota is only supported on btrfs.', { cause: error });
+    }
+  }
+
+  /**
+   * Removes images, and says which. The host's and those that cannot be changed stay, and so do those that are in use.
+   * What was removed before one of them fails is gone.
+   */
+  async clean(call: Call, mode: CleaningMode): Promise<readonly RemovedImage[]> {
+    await authorize(this.#authority, call, { details: { mode } });
+    const removed: RemovedImage[] = [];
+    await this.#carryOut(async () => {
+      for (const image of await this.#images.list()) {
+        const isMeant = image.name !== hostImageName && (mode === 'all' || isHiddenImage(image.name));
+        if (isMeant && (await this.#removeUnlessNeeded(image))) removed.push({ name: image.name, usageExclusive: image.usageExclusive });
+      }
+    });
+    return removed;
+  }
+
+  async #removeUnlessNeeded(image: Image): Promise<boolean> {
+    try {
+      await this.#changes.remove(image);
+      return true;
+    } catch (error) {
+      if (!isFailure(error, 'system')) throw error;
+      if (error.errno === 'EBUSY' || error.errno === 'EROFS' || error.errno === 'ENOENT') return false;
+      throw explained(error, `Failed to remove image ${image.name}`);
+    }
+  }
+
+  async #carryOut(change: () => Promise<void>, attempt?: string): Promise<void> {
+    if (this.#underWay >= mostChanges) throw new Failure('too-many-operations', 'Too many ongoing operations.');
+    this.#underWay++;
+    try {
+      await change();
+    } catch (error) {
+      if (attempt === undefined || !isFailure(error, 'system')) throw error;
+      throw explained(error, attempt);
+    } finally {
+      this.#underWay--;
+    }
+  }
+}
+
+function explained(failure: Failure, attempt: string): Failure {
+  return systemFailure(failure.errno ?? 'EIO', `${attempt}: ${failure.message}`, failure);
+}
+
+function checkLimit(limit: bigint): bigint | undefined {
+  if (limit === noLimit) return undefined;
+  if (limit > largestFile) throw invalidArgument('limit', 'New limit out of range');
+  return limit;
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { isFailure } from '../../src/domain/failure.js';
+import type { Image } from '../../src/domain/image.js';
+import type { ImageChanges, Images } from '../../src/ports/images.js';
+
+export interface ImageChangesSetup extends AsyncDisposable {
+  readonly images: Images;
+  readonly changes: ImageChanges;
+  add(name: string, type: 'directory' | 'raw'): void;
+  /** From now on, or until what is returned is disposed of, something runs from the image. */
+  use(name: string): Disposable;
+}
+
+export async function failsWith(change: Promise<void>, errno: string): Promise<void> {
+  await assert.rejects(change, (error) => isFailure(error, 'system') && error.errno === errno);
+}
+
+/** What every ImageChanges keeps to. */
+export function imageChangesCompliance(name: string, setUp: () => ImageChangesSetup): void {
+  suite(`${name} is ImageChanges`, () => {
+    const find = ({ images }: ImageChangesSetup, wanted: string): Image => {
+      const image = images.find(wanted);
+      assert.ok(image !== undefined, wanted);
+      return image;
+    };
+    const names = async ({ images }: ImageChangesSetup) => (await images.list()).map((image) => image.name);
+
+    for (const type of ['directory', 'raw'] as const) {
+      test(`a ${type} is cloned, renamed, protected, and removed`, async () => {
+        await using setup = setUp();
+        const { changes } = setup;
+        setup.add('one', type);
+        await changes.clone(find(setup, 'one'), 'two ü', false);
+        assert.deepEqual([find(setup, 'two ü').readOnly, find(setup, 'one').readOnly], [false, false]);
+        await changes.rename(find(setup, 'two ü'), 'three');
+        assert.deepEqual(await names(setup), ['.host', 'one', 'three']);
+        await changes.markReadOnly(find(setup, 'three'), true);
+        await changes.markReadOnly(find(setup, 'three'), true);
+        assert.equal(find(setup, 'three').readOnly, true);
+        await changes.rename(find(setup, 'three'), 'four');
+        assert.equal(find(setup, 'four').readOnly, true, 'a new name changes nothing of this');
+        await changes.clone(find(setup, 'four'), 'five', false);
+        assert.equal(find(setup, 'five').readOnly, false, 'the clone is what was asked for');
+        await changes.markReadOnly(find(setup, 'four'), false);
+        await changes.clone(find(setup, 'four'), 'six', true);
+        assert.equal(find(setup, 'six').readOnly, true);
+        for (const gone of ['one', 'four', 'five', 'six']) await changes.remove(find(setup, gone));
+        assert.deepEqual(await names(setup), ['.host']);
+      });
+    }
+
+    test('the host stays as it is, and nothing else gets its name', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      const host = find(setup, '.host');
+      await failsWith(changes.remove(host), 'EROFS');
+      await failsWith(changes.rename(host, 'x'), 'EROFS');
+      await failsWith(changes.markReadOnly(host, true), 'EROFS');
+      await failsWith(changes.setLimit(host, 1n), 'EROFS');
+      await failsWith(changes.rename(find(setup, 'one'), '.host'), 'EBUSY');
+      await failsWith(changes.clone(find(setup, 'one'), '.host', false), 'EBUSY');
+      assert.deepEqual(await names(setup), ['.host', 'one']);
+    });
+
+    test('no image takes the place of another', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      setup.add('two', 'raw');
+      await failsWith(changes.rename(find(setup, 'one'), 'two'), 'EEXIST');
+      await failsWith(changes.rename(find(setup, 'one'), 'one'), 'EEXIST');
+      await failsWith(changes.clone(find(setup, 'one'), 'two', true), 'EEXIST');
+      assert.deepEqual(await names(setup), ['.host', 'one', 'two']);
+      assert.deepEqual([find(setup, 'one').type, find(setup, 'two').type], ['directory', 'raw']);
+    });
+
+    test('one that is in use can only be cloned', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      const one = find(setup, 'one');
+      {
+        using _use = setup.use('one');
+        await failsWith(changes.remove(one), 'EBUSY');
+        await failsWith(changes.rename(one, 'x'), 'EBUSY');
+        await failsWith(changes.markReadOnly(one, true), 'EBUSY');
+        await changes.clone(one, 'two', false);
+      }
+      await changes.remove(one);
+      assert.deepEqual(await names(setup), ['.host', 'two']);
+    });
+
+    test('one that has gone cannot be changed', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      const one = find(setup, 'one');
+      await changes.remove(one);
+      await failsWith(changes.remove(one), 'ENOENT');
+      await failsWith(changes.rename(one, 'two'), 'ENOENT');
+      await failsWith(changes.markReadOnly(one, true), 'ENOENT');
+      assert.deepEqual(await names(setup), ['.host']);
+    });
+
+    test('only subvolumes have limits', async () => {
+      await using setup = setUp();
+      setup.add('one', 'raw');
+      await failsWith(setup.changes.setLimit(find(setup, 'one'), 1n), 'EOPNOTSUPP');
+    });
+  });
+}
