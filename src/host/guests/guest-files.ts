@@ -5,13 +5,13 @@ import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import { UndoStack } from '../../domain/undo.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
-import { makeDirectory, makeNode, O_PATH } from '../kernel/file-calls.js';
+import { makeDirectory, makeNode, O_PATH, openEntry } from '../kernel/file-calls.js';
 import { locateInRoot, makeFilesAs, withFileRightsOf } from '../kernel/guest-root.js';
 import { errorText } from '../kernel/libc.js';
 import { attachMount, cloneMount, makePrivate, mapOwners } from '../kernel/mounts.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { inRootOf, type GuestUser } from './guest-root-user.js';
-import { TreeCopy, type Place } from './tree-copy.js';
+import { TreeCopy } from './tree-copy.js';
 
 const S_IFREG = 0o100000;
 
@@ -22,32 +22,55 @@ export function openRootDirectory(leader: ProcessIdentity): number {
   );
 }
 
+export interface LocatedCopy {
+  /** null: the guest's is the host's, or we are not root ourselves. */
+  readonly rootUser: GuestUser | null;
+  /** The directories of the source and of the destination, for the caller to close. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Finds both ends of a copy. Throws Failure 'system': ENOENT if there is no source, or no directory to copy it into. */
+export function locateCopy(leader: ProcessIdentity, { direction, source, destination }: CopyRequest): LocatedCopy {
+  return explained('', () =>
+    inRootOf(leader, (root, rootUser) => {
+      using opened = new UndoStack();
+      const inGuest = (directory: string) => locateInRoot(root, directory);
+      const inHost = (directory: string) => openSync(directory, O_PATH);
+      const [findSource, findDestination] = direction === 'to' ? [inHost, inGuest] : [inGuest, inHost];
+      const from = keep(opened, findSource(path.dirname(source)));
+      const to = keep(opened, findDestination(path.dirname(destination)));
+      // Whoever does not answer is to be found out here, where there is a time limit.
+      if (!isThere(from, nameOf(source))) throw new SystemError(errnos.ENOENT, 'openat2', source);
+      isThere(to, nameOf(destination));
+      opened.keep();
+      return { rootUser: rootUser ?? null, from, to };
+    }),
+  );
+}
+
 /** Changes what this process makes files as: to be called once in its life. Throws Failure 'system'. */
-export function copyFiles(leader: ProcessIdentity, request: CopyRequest): void {
-  explained('', () => inRootOf(leader, (root, rootUser) => copyInto(root, rootUser, request)));
-}
-
-function copyInto(root: number, rootUser: GuestUser | undefined, request: CopyRequest): void {
+export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from: number, to: number): void {
   const { direction, source, destination, replace } = request;
-  using opened = new UndoStack();
-  const [from, to] =
-    direction === 'to'
-      ? [placeInHost(source, opened), placeInGuest(root, destination, opened)]
-      : [placeInGuest(root, source, opened), placeInHost(destination, opened)];
-  process.umask(0); // files get the modes that they have in the source
-  if (rootUser !== undefined && direction === 'to') makeFilesAs(rootUser.uid, rootUser.gid);
-  const owner = rootUser === undefined ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
-  // Who runs a copy of a guest's program is not to become the host's root by it.
-  const copy = new TreeCopy({ owner, replace, dropsIdBits: owner !== undefined && direction === 'from', faithful: false });
-  copy.copy(from, to);
+  explained('', () => {
+    process.umask(0); // files get the modes that they have in the source
+    if (rootUser !== null && direction === 'to') makeFilesAs(rootUser.uid, rootUser.gid);
+    const owner = rootUser === null ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
+    // Who runs a copy of a guest's program is not to become the host's root by it.
+    const dropsIdBits = owner !== undefined && direction === 'from';
+    const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits });
+    copy.copy({ directory: from, name: nameOf(source) }, { directory: to, name: nameOf(destination) });
+  });
 }
 
-function placeInGuest(root: number, file: string, opened: UndoStack): Place {
-  return { directory: keep(opened, locateInRoot(root, path.dirname(file))), name: nameOf(file) };
-}
-
-function placeInHost(file: string, opened: UndoStack): Place {
-  return { directory: keep(opened, openSync(path.dirname(file), O_PATH)), name: nameOf(file) };
+function isThere(directory: number, name: Buffer): boolean {
+  try {
+    closeSync(openEntry(directory, name, O_PATH));
+    return true;
+  } catch (error) {
+    if (errnoNameOf(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** The last part of a path. One that leads back up would lead out of the guest, as it is looked up without its root. */

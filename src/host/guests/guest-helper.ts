@@ -3,7 +3,7 @@
 import { isFailure } from '../../domain/failure.js';
 import { changeImage } from '../images/change-image.js';
 import { dieWithParent } from '../kernel/guest-root.js';
-import { bindMount, copyFiles, openRootDirectory } from './guest-files.js';
+import { bindMount, copyFiles, locateCopy, openRootDirectory } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
 import { findEntrance } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
@@ -27,8 +27,12 @@ const tasks: TaskHandlers = {
     return { output: fields === undefined ? null : [...fields] };
   },
   'root-directory': ({ leader }) => ({ output: null, fds: [openRootDirectory(identityOf(leader))] }),
-  'copy': ({ leader, copy }) => {
-    copyFiles(identityOf(leader), copy);
+  'locate-copy': ({ leader, copy }) => {
+    const { rootUser, from, to } = locateCopy(identityOf(leader), copy);
+    return { output: { rootUser }, fds: [from, to] };
+  },
+  'copy': ({ copy, rootUser }, [from, to]) => {
+    copyFiles(copy, rootUser, from as number, to as number);
     return { output: null };
   },
   'bind': ({ leader, bind }) => {

@@ -10,6 +10,8 @@ const helperProgram = fileURLToPath(new URL('./guest-helper.js', import.meta.url
 export interface HelperLimits {
   /** How many may run at a time. */
   readonly processes: number;
+  /** How many of them for one guest. */
+  readonly processesPerGuest: number;
   /** How many requests may wait for one of them. */
   readonly waiting: number;
   /** From the question to the answer, waiting included, in milliseconds. */
@@ -18,7 +20,12 @@ export interface HelperLimits {
   readonly idle: number;
 }
 
-export const ordinaryLimits: HelperLimits = { processes: 4, waiting: 256, answer: 5000, idle: 60_000 };
+export const ordinaryLimits: HelperLimits = { processes: 4, processesPerGuest: 2, waiting: 256, answer: 5000, idle: 60_000 };
+
+interface PoolJob extends HelperJob {
+  /** The PID of its leader; undefined: it is about none. */
+  readonly guest: number | undefined;
+}
 
 /** What a helper has found out. */
 export interface HelperResult<Name extends TaskName> {
@@ -43,7 +50,8 @@ export class HelperPool implements Disposable {
   readonly #limits: HelperLimits;
   readonly #helpers = new Set<Helper>();
   readonly #dedicated = new Set<Helper>();
-  readonly #waiting: HelperJob[] = [];
+  readonly #waiting: PoolJob[] = [];
+  readonly #begun = new Set<PoolJob>();
   #open = true;
 
   constructor(limits: HelperLimits) {
@@ -61,10 +69,14 @@ export class HelperPool implements Disposable {
     fds: readonly number[] = [],
     limit = this.#limits.answer,
   ): Promise<HelperResult<Name>> {
-    return understood<Name>(await this.#enqueue(messageOf({ task, input }, fds), limit));
+    const guest = 'leader' in input ? input.leader.pid : undefined;
+    return understood<Name>(await this.#enqueue(messageOf({ task, input }, fds), guest, limit));
   }
 
-  /** Has a task carried out by a process of its own, which takes its time and nobody else's. */
+  /**
+   * Has a task carried out by a process of its own, which takes its time and nobody else's. The descriptors may be closed at
+   * once. Throws Failure 'system' if it cannot be started.
+   */
   dedicated<Name extends TaskName>(task: Name, input: Tasks[Name]['input'], fds: readonly number[] = []): HelperOperation<Name> {
     this.#assertOpen();
     const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
@@ -89,7 +101,7 @@ export class HelperPool implements Disposable {
     if (!this.#open) throw new Error('the helpers have been disposed of');
   }
 
-  async #enqueue(request: HelperMessage, limit: number): Promise<HelperMessage> {
+  async #enqueue(request: HelperMessage, guest: PoolJob['guest'], limit: number): Promise<HelperMessage> {
     this.#assertOpen();
     if (this.#waiting.length >= this.#limits.waiting) {
       throw new Failure('too-many-operations', 'Too many requests to look into machines are waiting');
@@ -97,7 +109,13 @@ export class HelperPool implements Disposable {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<HelperMessage>((resolve, reject) => {
-        const job: HelperJob = { request, resolve, reject };
+        const over = () => void this.#begun.delete(job);
+        const job: PoolJob = {
+          request,
+          guest,
+          resolve: (answer) => (over(), resolve(answer)),
+          reject: (failure) => (over(), reject(failure)),
+        };
         timer = setTimeout(() => this.#expire(job), limit);
         this.#waiting.push(job);
         this.#assign();
@@ -108,18 +126,25 @@ export class HelperPool implements Disposable {
   }
 
   #assign(): void {
-    for (let job = this.#waiting[0]; job !== undefined; job = this.#waiting[0]) {
+    for (let job = this.#next(); job !== undefined; job = this.#next()) {
       try {
         const helper = this.#free();
         if (helper === undefined) return;
-        this.#waiting.shift();
+        this.#waiting.splice(this.#waiting.indexOf(job), 1);
+        this.#begun.add(job);
         helper.begin(job);
       } catch (error) {
         if (!isFailure(error)) throw error;
-        this.#waiting.shift();
+        this.#waiting.splice(this.#waiting.indexOf(job), 1);
         job.reject(error);
       }
     }
+  }
+
+  /** A guest that keeps its helpers waiting leaves some to the others. */
+  #next(): PoolJob | undefined {
+    const busyFor = (guest: number) => [...this.#begun].filter((job) => job.guest === guest).length;
+    return this.#waiting.find(({ guest }) => guest === undefined || busyFor(guest) < this.#limits.processesPerGuest);
   }
 
   /** The one that worked last is the one to work next, so that the others may retire. Throws Failure 'system'. */
@@ -137,7 +162,7 @@ export class HelperPool implements Disposable {
     return helper;
   }
 
-  #expire(job: HelperJob): void {
+  #expire(job: PoolJob): void {
     const failure = systemFailure('ETIMEDOUT', 'The guest keeps a look at its files waiting');
     const index = this.#waiting.indexOf(job);
     if (index >= 0) {

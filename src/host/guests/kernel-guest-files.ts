@@ -1,8 +1,9 @@
-import { isFailure } from '../../domain/failure.js';
+import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { BindRequest, CopyRequest, GuestFiles, Operation } from '../../ports/guest-files.js';
 import type { Log } from '../../ports/log.js';
-import type { HelperPool } from './helper-pool.js';
+import { closeAll } from '../kernel/socket-message.js';
+import type { HelperOperation, HelperPool } from './helper-pool.js';
 import { leaderText } from './protocol.js';
 
 /** Reaches into guests by their /proc directories: in helper processes, as a guest can hold up whoever walks its paths. */
@@ -22,8 +23,22 @@ export class KernelGuestFiles implements GuestFiles {
   }
 
   copy(leader: ProcessIdentity, copy: CopyRequest): Operation {
-    const operation = this.#helpers.dedicated('copy', { leader: leaderText(leader), copy });
-    return { done: this.#warned(leader, operation.done).then(() => undefined), cancel: () => operation.cancel() };
+    const canceled = new AbortController();
+    return { done: this.#warned(leader, this.#copy(leader, copy, canceled.signal)), cancel: () => canceled.abort() };
+  }
+
+  /** Both ends are found within the time limit; only then does a helper of its own begin, which has none. */
+  async #copy(leader: ProcessIdentity, copy: CopyRequest, canceled: AbortSignal): Promise<void> {
+    const { output, fds } = await this.#helpers.ask('locate-copy', { leader: leaderText(leader), copy });
+    let copying: HelperOperation<'copy'>;
+    try {
+      if (canceled.aborted) throw systemFailure('ECANCELED', 'The operation was given up');
+      copying = this.#helpers.dedicated('copy', { copy, rootUser: output.rootUser }, fds);
+    } finally {
+      closeAll(fds);
+    }
+    canceled.addEventListener('abort', () => copying.cancel());
+    await copying.done;
   }
 
   async bind(leader: ProcessIdentity, bind: BindRequest): Promise<void> {

@@ -1,6 +1,7 @@
 // What the daemon and its helpers say to each other over a socket: one JSON value a line, and descriptors beside it.
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { Entrance } from './entrance.js';
+import type { GuestUser } from './guest-root-user.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
 import type { ImageChange, ImagePlaces } from '../images/image-change.js';
 
@@ -10,8 +11,10 @@ export interface Tasks {
   'os-release': Task<{ readonly leader: LeaderText }, readonly (readonly [string, string])[] | null>;
   /** Its descriptor comes along. */
   'root-directory': Task<{ readonly leader: LeaderText }, null>;
-  /** May take hours. */
-  'copy': Task<{ readonly leader: LeaderText; readonly copy: CopyRequest }, null>;
+  /** Two descriptors: the directories of the source and of the destination. */
+  'locate-copy': Task<{ readonly leader: LeaderText; readonly copy: CopyRequest }, { readonly rootUser: GuestUser | null }>;
+  /** May take hours. What 'locate-copy' has found comes with it. */
+  'copy': Task<{ readonly copy: CopyRequest; readonly rootUser: GuestUser | null }, null>;
   'bind': Task<{ readonly leader: LeaderText; readonly bind: BindRequest }, null>;
   /** One descriptor: the master. The number is that of /dev/pts. */
   'open-terminal': Task<{ readonly leader: LeaderText }, number>;
