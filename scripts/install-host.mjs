@@ -83,7 +83,7 @@ function uninstall() {
 }
 
 function checkBuilt() {
-  if (existsSync(path.join(project, 'dist/machined.js'))) return;
+  if (existsSync(path.join(project, 'dist/machined.cjs'))) return;
   throw new Error("The daemon is not built: run 'npm run build'.");
 }
 

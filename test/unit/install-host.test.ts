@@ -26,14 +26,14 @@ class Scene implements Disposable {
     this.#addToProject('package.json', '{"type":"module"}');
     this.#addToProject('bin/machined', '#!/usr/bin/env node');
     chmodSync(path.join(this.#project, 'bin/machined'), 0o755);
-    this.#addToProject('dist/machined.js', '// one');
+    this.#addToProject('dist/machined.cjs', '// one');
     const binaries = { '@koromix/koffi-here': '1', '@koromix/koffi-elsewhere': '1' };
     this.#addToProject('node_modules/koffi/package.json', JSON.stringify({ optionalDependencies: binaries }));
     this.#addToProject('node_modules/@koromix/koffi-here/linux_x64/koffi.node', 'binary');
   }
 
   rebuild(text: string): void {
-    this.#addToProject('dist/machined.js', text);
+    this.#addToProject('dist/machined.cjs', text);
   }
 
   unbuild(): void {
@@ -106,7 +106,7 @@ test('the program, the library and the binaries that are there are copied, and r
   scene.succeed('install');
   const tree = scene.tree();
   assert.equal(tree['/usr/local/lib/machined/bin/machined'], '755 #!/usr/bin/env node');
-  assert.equal(tree['/usr/local/lib/machined/dist/machined.js'], '644 // one');
+  assert.equal(tree['/usr/local/lib/machined/dist/machined.cjs'], '644 // one');
   assert.ok('/usr/local/lib/machined/node_modules/koffi/package.json' in tree);
   assert.equal(tree['/usr/local/lib/machined/node_modules/@koromix/koffi-here/linux_x64/koffi.node'], '644 binary');
   assert.equal(scene.target('/usr/local/bin/machined'), '../lib/machined/bin/machined');
@@ -210,7 +210,7 @@ test('installing again replaces what was there, and still can be undone', () => 
   scene.succeed('install');
   scene.rebuild('// two');
   scene.succeed('install');
-  assert.equal(scene.read('/usr/local/lib/machined/dist/machined.js'), '// two');
+  assert.equal(scene.read('/usr/local/lib/machined/dist/machined.cjs'), '// two');
   scene.succeed('uninstall');
   assert.deepEqual(scene.tree(), before);
 });

@@ -310,7 +310,7 @@ export class SystemdUnits implements Units {
 
   /** Together with the others of this turn, which may be thousands when the registry starts. */
   #seeLater(unit: string): void {
-    if (this.#unseen.size === 0) setImmediate(() => this.#see());
+    if (this.#unseen.size === 0) setTimeout(() => this.#see(), firstLookDelay).unref();
     this.#unseen.add(unit);
   }
 
