@@ -115,7 +115,7 @@ test('the program, the library and the binaries that are there are copied, and r
 test('the units take the names of systemd-machined and of activation by the bus', () => {
   using scene = debian();
   scene.succeed('install');
-  const command = new RegExp(`^ExecStart=${process.execPath} /usr/local/lib/machined/bin/machined$`, 'm');
+  const command = new RegExp(`^ExecStart=${process.execPath} --max-semi-space-size=2 /usr/local/lib/machined/bin/machined$`, 'm');
   assert.match(scene.read(`${units}/machined.service`), command);
   assert.equal(scene.target(`${enabled}/systemd-machined.service`), `${units}/machined.service`);
   assert.equal(scene.target(`${enabled}/dbus-org.freedesktop.machine1.service`), `${units}/machined.service`);

@@ -29,6 +29,12 @@ const pidfds = 'PIDFDs';
 /** Unknown properties of one scope that are put up with: each costs another call. */
 const maximumUnknownProperties = 16;
 
+/**
+ * Milliseconds. Units that are newly watched are looked at once, for what happened before: soon enough to be noticed, and
+ * late enough that many registrations share one question to systemd.
+ */
+const firstLookDelay = 50;
+
 /** Units asked for in one call, so that neither side is kept busy for long. */
 const unitsPerQuestion = 500;
 
@@ -308,7 +314,7 @@ export class SystemdUnits implements Units {
     return states.map(([unit, , , activeState, , , , jobNumber, , job]) => ({ unit, activeState, job: jobNumber === 0 ? '' : job }));
   }
 
-  /** Together with the others of this turn, which may be thousands when the registry starts. */
+  /** Together with others, which may be thousands when the registry starts. */
   #seeLater(unit: string): void {
     if (this.#unseen.size === 0) setTimeout(() => this.#see(), firstLookDelay).unref();
     this.#unseen.add(unit);
