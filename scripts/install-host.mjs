@@ -152,7 +152,7 @@ function template(source, target, mode) {
   const text = readFileSync(path.join(project, 'share', source), 'utf8')
     .replaceAll('@machined@', `${process.execPath} ${nodeOptions} ${program}`)
     .replaceAll('@node@', process.execPath)
-    .replaceAll('@program@', program);
+    .replaceAll('@program@', `${nodeOptions} ${program}`);
   return { kind: 'text', path: target, text, mode };
 }
 
