@@ -32,3 +32,20 @@ export interface ImageChanges {
   /** Of all images in the pool together, in bytes; undefined: none. EOPNOTSUPP (the pool is not a btrfs subvolume). */
   setPoolLimit(limit: bigint | undefined): Promise<void>;
 }
+
+/** What an image says of itself, in its files. */
+export interface ImageMetadata {
+  readonly hostname: string | undefined;
+  /** 32 lower-case hexadecimal digits. */
+  readonly machineId: string | undefined;
+  /** machine-info(5), in its order; empty if there is none. */
+  readonly machineInfo: ReadonlyMap<string, string>;
+  /** os-release(5), in its order; empty if there is none. */
+  readonly osRelease: ReadonlyMap<string, string>;
+}
+
+/** Looks into images, which may be hostile: nothing in one leads out of it, and none keeps others waiting. */
+export interface ImageContents {
+  /** Throws Failure 'system' (ETIMEDOUT, ENOENT, EACCES), 'not-supported'. */
+  metadata(image: Image): Promise<ImageMetadata>;
+}

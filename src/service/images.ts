@@ -1,13 +1,15 @@
 import { Failure } from '../domain/failure.js';
 import type { Image } from '../domain/image.js';
-import type { Images } from '../ports/images.js';
+import type { ImageContents, ImageMetadata, Images } from '../ports/images.js';
 
 /** Knows the images that machines can be started from. Anybody may ask. */
 export class ImageCatalogue {
   readonly #images: Images;
+  readonly #contents: ImageContents;
 
-  constructor(images: Images) {
+  constructor(images: Images, contents: ImageContents) {
     this.#images = images;
+    this.#contents = contents;
   }
 
   find(name: string): Image | undefined {
@@ -24,5 +26,10 @@ export class ImageCatalogue {
   /** In the order of their names, `.host` and other hidden ones among them. */
   list(): Promise<readonly Image[]> {
     return this.#images.list();
+  }
+
+  /** What it says of itself. Throws Failure 'system', 'not-supported' (a type of image that is not looked into). */
+  metadata(image: Image): Promise<ImageMetadata> {
+    return this.#contents.metadata(image);
   }
 }

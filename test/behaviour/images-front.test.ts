@@ -198,14 +198,28 @@ suite('on D-Bus', () => {
     await failsWith(call('CleanPool', 's', ['all']), `${standard}IOError`, 'Failed to remove image ümlaut: EIO');
   });
 
-  test('what is inside of one is asked for freely, and not known', async () => {
+  test('what is inside of one is asked for freely', async () => {
     await using setup = await setUp();
     const { call, user, world } = setup;
-    const unavailable = [`${standard}NotSupported`, 'Not available in this version'] as const;
-    for (const member of ['Hostname', 'MachineID', 'MachineInfo', 'OSRelease']) {
-      await failsWith(call(`GetImage${member}`, 's', ['a-b'], {}, user), ...unavailable);
-      await failsWith(call(`Get${member}`, '', [], ofImage('a_2db'), user), ...unavailable);
-      await failsWith(call(`GetImage${member}`, 's', ['.'], {}, user), `${standard}InvalidArgs`, "Image name '.' is invalid.");
+    const ask = async (what: string, name = 'a-b') => {
+      const ofManager = await call(`GetImage${what}`, 's', [name], {}, user);
+      if (name === 'a-b') assert.deepEqual(await call(`Get${what}`, '', [], ofImage('a_2db'), user), ofManager);
+      return ofManager;
+    };
+    world.images.contents.set('a-b', {
+      hostname: 'inside', machineId: 'e0000000000000000000000000000e01',
+      machineInfo: new Map([['CHASSIS', 'vm']]), osRelease: new Map([['ID', 'x'], ['NAME', 'X Y']]),
+    });
+    assert.deepEqual(await ask('Hostname'), ['inside']);
+    assert.deepEqual(Buffer.from((await ask('MachineID'))[0] as Uint8Array).toString('hex'), 'e0000000000000000000000000000e01');
+    assert.deepEqual(await ask('MachineInfo'), [new Map([['CHASSIS', 'vm']])]);
+    assert.deepEqual(await ask('OSRelease'), [new Map([['ID', 'x'], ['NAME', 'X Y']])]);
+    assert.deepEqual(await ask('Hostname', '.h'), ['']);
+    assert.equal(((await ask('MachineID', '.h'))[0] as Uint8Array).length, 0);
+    assert.deepEqual(await ask('OSRelease', '.h'), [new Map()]);
+    for (const what of ['Hostname', 'MachineID', 'MachineInfo', 'OSRelease']) {
+      await failsWith(ask(what, '.'), `${standard}InvalidArgs`, "Image name '.' is invalid.");
+      await failsWith(ask(what, 'no'), 'org.freedesktop.machine1.NoSuchImage', "No image 'no' known");
     }
     assert.deepEqual(world.authority.asked, []);
   });
@@ -282,8 +296,26 @@ suite('over Varlink', () => {
     }
     await failsWith(call(root, 'List', { name: 'nope', acquireMetadata: 'yes' }), noSuchImage);
     await failsWith(call(root, 'List', { acquireMetadata: 'graceful' }), 'org.varlink.service.ExpectedMore');
-    await failsWith(call(root, 'List', { name: 'a-b', acquireMetadata: 'yes' }), notSupported);
-    assert.equal((await call(root, 'List', { name: 'a-b', acquireMetadata: 'graceful' }))['name'], 'a-b');
+  });
+
+  test('what is inside is told beside what is seen from outside', async () => {
+    await using setup = await setUp();
+    const { root, world } = setup;
+    world.images.contents.set('a-b', { hostname: 'inside', osRelease: new Map([['ID', 'x'], ['NAME', 'X Y']]) });
+    const inside = ({ name, type, hostname, machineId, machineInfo, OSRelease }: Record<string, unknown>) =>
+      ({ name, type, hostname, machineId, machineInfo, OSRelease });
+    const expected = {
+      name: 'a-b', type: 'raw', hostname: 'inside', machineId: undefined, machineInfo: undefined, OSRelease: ['ID=x', 'NAME=X Y'],
+    };
+    assert.deepEqual(inside(await call(root, 'List', { name: 'a-b', acquireMetadata: 'yes' })), expected);
+    const all = await root.callMore('io.systemd.MachineImage.List', { acquireMetadata: 'yes' });
+    assert.deepEqual(all.map(({ name, hostname }) => [name, hostname]), [
+      ['.h', undefined], ['.host', undefined], ['a-b', 'inside'], ['ümlaut', undefined],
+    ]);
+    world.images.failure = 'ETIMEDOUT';
+    const unreadable = call(root, 'List', { name: 'a-b', acquireMetadata: 'yes' });
+    await failsWith(unreadable, 'io.systemd.System', { origin: 'linux', errno: 110, errnoName: 'ETIMEDOUT' });
+    assert.equal((await call(root, 'List', { name: 'a-b', acquireMetadata: 'graceful' }))['hostname'], undefined);
   });
 
   test('a change is refused for who asks', async () => {

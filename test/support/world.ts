@@ -168,7 +168,7 @@ export class World implements Disposable {
   get services() {
     const { machines, users, inspector, seen: processes, authority, log } = this;
     const terminals = new MachineTerminals({ terminals: this.terminals, processes, authority });
-    const images = new ImageCatalogue(this.images);
+    const images = new ImageCatalogue(this.images, this.images);
     const keeper = new ImageKeeper(images, this.images, authority);
     const files = new MachineFiles(this.files, authority, machines);
     return { machines, users, inspector, images, keeper, terminals, files, processes, authority, log, pool };

@@ -1,6 +1,7 @@
 import { invalidArgument } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import type { CleaningMode, ImageKeeper } from '../../service/image-changes.js';
+import type { ImageCatalogue } from '../../service/images.js';
 import type { IncomingCall } from './incoming.js';
 
 /** What stands for a size that is not known, and for no limit. */
@@ -29,6 +30,16 @@ export function imageMethods(keeper: ImageKeeper) {
       await keeper.setLimit(call, image, limit);
       return {};
     },
+  };
+}
+
+/** What an image's object and, with the image's name, the Manager can tell of its contents. */
+export function metadataMethods(images: ImageCatalogue) {
+  return {
+    hostname: async (image: Image) => ({ hostname: (await images.metadata(image)).hostname ?? '' }),
+    machineId: async (image: Image) => ({ id: Buffer.from((await images.metadata(image)).machineId ?? '', 'hex') }),
+    machineInfo: async (image: Image) => ({ machine_info: (await images.metadata(image)).machineInfo }),
+    osRelease: async (image: Image) => ({ os_release: (await images.metadata(image)).osRelease }),
   };
 }
 

@@ -4,11 +4,10 @@ import type { Image } from '../../domain/image.js';
 import type { Authority } from '../../ports/authority.js';
 import type { ImageCatalogue } from '../../service/images.js';
 import type { ImageKeeper } from '../../service/image-changes.js';
-import { imageMethods, noSize } from './image-methods.js';
+import { imageMethods, metadataMethods, noSize } from './image-methods.js';
 import type { IncomingCall } from './incoming.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { nameInPath } from './paths.js';
-import { unavailableForImage } from './unavailable.js';
 
 export interface ImageServices {
   readonly authority: Authority;
@@ -30,7 +29,7 @@ const readers: Readers<typeof imageInterface, Image> = {
 };
 
 function imageHandlers(services: ImageServices): Handlers<typeof imageInterface, IncomingCall, Image> {
-  const unavailable = unavailableForImage(services);
+  const { hostname, machineId, machineInfo, osRelease } = metadataMethods(services.images);
   const { remove, rename, clone, markReadOnly, setLimit } = imageMethods(services.keeper);
   return {
     Remove: remove,
@@ -38,10 +37,10 @@ function imageHandlers(services: ImageServices): Handlers<typeof imageInterface,
     Clone: clone,
     MarkReadOnly: markReadOnly,
     SetLimit: (image, { limit }, call) => setLimit(image, limit, call),
-    GetHostname: unavailable,
-    GetMachineID: unavailable,
-    GetMachineInfo: unavailable,
-    GetOSRelease: unavailable,
+    GetHostname: hostname,
+    GetMachineID: machineId,
+    GetMachineInfo: machineInfo,
+    GetOSRelease: osRelease,
   };
 }
 

@@ -18,14 +18,13 @@ import type { IdKind, Users } from '../../service/users.js';
 import { markUnchanging } from '../../wire/dbus/marshal.js';
 import type { Variant } from '../../wire/dbus/value.js';
 import { openLeader, readExtendedProperties } from './extended-registration.js';
-import { imageMethods, noSize, poolMethods } from './image-methods.js';
+import { imageMethods, metadataMethods, noSize, poolMethods } from './image-methods.js';
 import type { ImageServices } from './image-object.js';
 import type { IncomingCall } from './incoming.js';
 import { addressRows, sshInfo, terminalReply, type MachineServices } from './machine-object.js';
 import { fileMethods } from './machine-files.js';
 import { bindInterface, type ObjectKind } from './objects.js';
 import { imagePath, machinePath } from './paths.js';
-import { unavailableForNamedImage } from './unavailable.js';
 
 export interface ManagerServices extends MachineServices, ImageServices {
   readonly users: Users;
@@ -56,7 +55,7 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...imageChangesOf(services), ...later(services) };
+  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...imageMethodsOf(services) };
 }
 
 function lookups({ machines }: ManagerServices) {
@@ -270,34 +269,25 @@ function filesOf({ machines, files }: ManagerServices) {
   };
 }
 
-/** The same for images. */
-type NamedImage<Input> = Input & { readonly name: string };
-
-function imageChangesOf({ images, keeper }: ManagerServices) {
+function imageMethodsOf({ images, keeper }: ManagerServices) {
   const { remove, rename, clone, markReadOnly, setLimit } = imageMethods(keeper);
+  const { hostname, machineId, machineInfo, osRelease } = metadataMethods(images);
   const { setPoolLimit, cleanPool } = poolMethods(keeper);
-  const find = (name: string) => images.byName(checkImageName(name));
+  const ofNamed =
+    <Input, Output>(method: (image: Image, input: Input, call: IncomingCall) => Promise<Output>) =>
+    async (_: ManagerServices, input: Input & { readonly name: string }, call: IncomingCall): Promise<Output> =>
+      method(images.byName(checkImageName(input.name)), input, call);
   return {
-    RemoveImage: (_: ManagerServices, input: NamedImage<object>, call: IncomingCall) => remove(find(input.name), input, call),
-    RenameImage: (_: ManagerServices, input: NamedImage<Parameters<typeof rename>[1]>, call: IncomingCall) =>
-      rename(find(input.name), input, call),
-    CloneImage: (_: ManagerServices, input: NamedImage<Parameters<typeof clone>[1]>, call: IncomingCall) =>
-      clone(find(input.name), input, call),
-    MarkImageReadOnly: (_: ManagerServices, input: NamedImage<Parameters<typeof markReadOnly>[1]>, call: IncomingCall) =>
-      markReadOnly(find(input.name), input, call),
-    SetImageLimit: (_: ManagerServices, { name, size }: NamedImage<{ readonly size: bigint }>, call: IncomingCall) =>
-      setLimit(find(name), size, call),
+    RemoveImage: ofNamed(remove),
+    RenameImage: ofNamed(rename),
+    CloneImage: ofNamed(clone),
+    MarkImageReadOnly: ofNamed(markReadOnly),
+    SetImageLimit: ofNamed((image, { size }: { readonly size: bigint }, call) => setLimit(image, size, call)),
+    GetImageHostname: ofNamed(hostname),
+    GetImageMachineID: ofNamed(machineId),
+    GetImageMachineInfo: ofNamed(machineInfo),
+    GetImageOSRelease: ofNamed(osRelease),
     SetPoolLimit: setPoolLimit,
     CleanPool: cleanPool,
-  };
-}
-
-function later(services: ManagerServices) {
-  const ofImage = unavailableForNamedImage(services);
-  return {
-    GetImageHostname: ofImage,
-    GetImageMachineID: ofImage,
-    GetImageMachineInfo: ofImage,
-    GetImageOSRelease: ofImage,
   };
 }

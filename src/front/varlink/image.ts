@@ -68,9 +68,29 @@ async function list(
   if (metadata !== 'no') await authorize(authority, call, { name: name ?? 'n/a' });
   const image = name === undefined ? undefined : images.byName(name);
   if (image === undefined && !call.more) throw new MethodError('org.varlink.service.ExpectedMore');
-  // No image is looked into by this version: nothing is found inside, which the graceful do not mind.
-  if (metadata === 'yes') throw new MethodError('io.systemd.MachineImage.NotSupported');
-  return image === undefined ? Replies.all(describeAll(await images.list())) : describeImage(image);
+  if (metadata === 'no') return image === undefined ? Replies.all(describeAll(await images.list())) : describeImage(image);
+  if (image !== undefined) return describeContents(images, image, metadata);
+  const described: ListOutput[] = [];
+  for (const one of await images.list()) described.push(await describeContents(images, one, metadata));
+  return Replies.all(described);
+}
+
+/** 'graceful': what cannot be looked into is described from outside. */
+async function describeContents(images: ImageCatalogue, image: Image, mode: 'yes' | 'graceful'): Promise<ListOutput> {
+  try {
+    const { hostname, machineId, machineInfo, osRelease } = await images.metadata(image);
+    const contents = withoutAbsent({ hostname, machineId, machineInfo: assignments(machineInfo), OSRelease: assignments(osRelease) });
+    return { ...describeImage(image), ...contents };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    if (mode === 'graceful') return describeImage(image);
+    if (error.kind === 'not-supported') throw new MethodError('io.systemd.MachineImage.NotSupported');
+    throw error;
+  }
+}
+
+function assignments(fields: ReadonlyMap<string, string>): string[] | undefined {
+  return fields.size === 0 ? undefined : [...fields].map(([name, value]) => `${name}=${value}`);
 }
 
 function* describeAll(images: readonly Image[]): Generator<ListOutput> {

@@ -2,6 +2,7 @@
 // file system that it serves itself; then this process is killed, and nothing else has stood still.
 import { isFailure } from '../../domain/failure.js';
 import { changeImage } from '../images/change-image.js';
+import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { bindMount, copyFiles, locateCopy, openRootDirectory } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
@@ -55,6 +56,7 @@ const tasks: TaskHandlers = {
     changeImage(change, places);
     return { output: null };
   },
+  'image-metadata': ({ image }) => ({ output: readMetadata(image) }),
 };
 
 dieWithParent();

@@ -3,7 +3,8 @@ import type { ProcessIdentity } from '../../domain/machine.js';
 import type { Entrance } from './entrance.js';
 import type { GuestUser } from './guest-root-user.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
-import type { ImageChange, ImagePlaces } from '../images/image-change.js';
+import type { ImageChange, ImagePlaces, ImageText } from '../images/image-change.js';
+import type { MetadataText } from '../images/read-metadata.js';
 
 /** Everything that helpers can be asked for. The program that answers is in guest-helper.ts. */
 export interface Tasks {
@@ -24,6 +25,7 @@ export interface Tasks {
   'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
   /** May take hours. */
   'change-image': Task<{ readonly change: ImageChange; readonly places: ImagePlaces }, null>;
+  'image-metadata': Task<{ readonly image: ImageText }, MetadataText>;
 }
 
 interface Task<Input, Output> {

@@ -1,6 +1,6 @@
 import { hostImageName, type Image } from '../../domain/image.js';
 import { systemFailure } from '../../domain/failure.js';
-import type { ImageChanges, Images } from '../images.js';
+import type { ImageChanges, ImageContents, ImageMetadata, Images } from '../images.js';
 
 const host: Image = {
   name: hostImageName,
@@ -15,8 +15,10 @@ const host: Image = {
   limitExclusive: undefined,
 };
 
-/** Images that a test makes up, and changes. */
-export class FakeImages implements Images, ImageChanges {
+/** Images that a test makes up, changes and looks into. */
+export class FakeImages implements Images, ImageChanges, ImageContents {
+  /** What images say of themselves, by their names. */
+  readonly contents = new Map<string, Partial<ImageMetadata>>();
   /** What every change fails with, if anything: an errno. */
   failure: string | undefined;
   poolLimit: bigint | undefined;
@@ -29,6 +31,12 @@ export class FakeImages implements Images, ImageChanges {
     const added: Image = { ...host, path: `/var/lib/machines/${image.name}`, readOnly: image.name.startsWith('.'), ...image };
     this.#images.set(added.name, added);
     return added;
+  }
+
+  async metadata({ name }: Image): Promise<ImageMetadata> {
+    if (this.failure !== undefined) throw systemFailure(this.failure, this.failure);
+    const nothing = { hostname: undefined, machineId: undefined, machineInfo: new Map<string, string>(), osRelease: new Map<string, string>() };
+    return { ...nothing, ...this.contents.get(name) };
   }
 
   forget(name: string): void {

@@ -1,0 +1,36 @@
+import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
+import type { Image } from '../../domain/image.js';
+import type { ImageContents, ImageMetadata } from '../../ports/images.js';
+import type { HelperPool } from '../guests/helper-pool.js';
+
+const trees: ReadonlySet<Image['type']> = new Set(['directory', 'subvolume']);
+
+/** Looks into images in helper processes: a file system can keep whoever walks its paths waiting. */
+export class HostImageContents implements ImageContents {
+  readonly #helpers: HelperPool;
+
+  /** The pool's owner disposes of it. */
+  constructor(helpers: HelperPool) {
+    this.#helpers = helpers;
+  }
+
+  async metadata({ name, path, type }: Image): Promise<ImageMetadata> {
+    if (!trees.has(type)) throw new Failure('not-supported', `Images of type ${type} cannot be looked into by this version`);
+    const { hostname, machineId, machineInfo, osRelease } = await this.#ask({ name, path, type });
+    return {
+      hostname: hostname ?? undefined,
+      machineId: machineId ?? undefined,
+      machineInfo: new Map(machineInfo),
+      osRelease: new Map(osRelease),
+    };
+  }
+
+  async #ask(image: Pick<Image, 'name' | 'path' | 'type'>) {
+    try {
+      return (await this.#helpers.ask('image-metadata', { image })).output;
+    } catch (error) {
+      if (!isFailure(error, 'system')) throw error;
+      throw systemFailure(error.errno ?? 'EIO', `Failed to read image metadata: ${error.message}`, error);
+    }
+  }
+}
