@@ -59,18 +59,12 @@ export class HelperPool implements Disposable {
   }
 
   /**
-   * Has a task carried out, with descriptors that the caller keeps open until the answer is here. Rejects with Failure
-   * 'system': what the task fails with, or ETIMEDOUT, EIO (the helper has failed), ECANCELED (the pool was disposed of);
-   * or 'too-many-operations'.
+   * Has a task carried out within the time limit. Rejects with Failure 'system': what the task fails with, or ETIMEDOUT, EIO
+   * (the helper has failed), ECANCELED (the pool was disposed of); or 'too-many-operations'.
    */
-  async ask<Name extends TaskName>(
-    task: Name,
-    input: Tasks[Name]['input'],
-    fds: readonly number[] = [],
-    limit = this.#limits.answer,
-  ): Promise<HelperResult<Name>> {
+  async ask<Name extends TaskName>(task: Name, input: Tasks[Name]['input']): Promise<HelperResult<Name>> {
     const guest = 'leader' in input ? input.leader.pid : undefined;
-    return understood<Name>(await this.#enqueue(messageOf({ task, input }, fds), guest, limit));
+    return understood<Name>(await this.#enqueue(messageOf({ task, input }, []), guest));
   }
 
   /**
@@ -101,7 +95,7 @@ export class HelperPool implements Disposable {
     if (!this.#open) throw new Error('the helpers have been disposed of');
   }
 
-  async #enqueue(request: HelperMessage, guest: PoolJob['guest'], limit: number): Promise<HelperMessage> {
+  async #enqueue(request: HelperMessage, guest: PoolJob['guest']): Promise<HelperMessage> {
     this.#assertOpen();
     if (this.#waiting.length >= this.#limits.waiting) {
       throw new Failure('too-many-operations', 'Too many requests to look into machines are waiting');
@@ -116,7 +110,7 @@ export class HelperPool implements Disposable {
           resolve: (answer) => (over(), resolve(answer)),
           reject: (failure) => (over(), reject(failure)),
         };
-        timer = setTimeout(() => this.#expire(job), limit);
+        timer = setTimeout(() => this.#expire(job), this.#limits.answer);
         this.#waiting.push(job);
         this.#assign();
       });

@@ -1,6 +1,6 @@
 // Mounts that are held by a descriptor until they get their place: open_tree(2), mount_setattr(2), move_mount(2).
 import { closeSync, openSync } from 'node:fs';
-import { bind, check, close, type Memory } from './libc.js';
+import { bind, check, type Memory } from './libc.js';
 
 const OPEN_TREE_CLONE = 0x1;
 const OPEN_TREE_CLOEXEC = 0o2000000;
@@ -68,5 +68,3 @@ export function attachMount(mount: number, target: number, namespace: number): v
     closeSync(own);
   }
 }
-
-export { close as closeMount };
