@@ -46,8 +46,8 @@ export function findEntrance(
   userName: string,
   program: string,
 ): { readonly entrance: Entrance; readonly fds: readonly number[] } | undefined {
-  try {
-    return inRootOf(leader, (root, rootUser, pin) => {
+  return explained(leader, () =>
+    inRootOf(leader, (root, rootUser, pin) => {
       using opened = new UndoStack();
       const keep = (fd: number) => {
         opened.defer(() => close(fd));
@@ -55,7 +55,7 @@ export function findEntrance(
       };
       const user = lookUp(root, rootUser, userName);
       if (user === undefined) return undefined;
-      requireProgram(root, program === '' ? user.entry.shell : program);
+      requireProgramIn(root, program === '' ? user.entry.shell : program);
       const namespaces = namespaceKinds.filter((kind) => !isOwn(leader.pid, kind));
       const fds = namespaces.map((kind) => keep(openSync(`/proc/${leader.pid}/ns/${kind}`, 'r')));
       fds.push(keep(duplicate(root)), keep(locateHome(root, user.entry.home) ?? duplicate(root)));
@@ -79,7 +79,18 @@ export function findEntrance(
         },
         fds,
       };
-    });
+    }),
+  );
+}
+
+/** Throws Failure 'system': ENOENT if the guest has no such program, ESRCH, EACCES. Only a helper process may call this. */
+export function requireProgram(leader: ProcessIdentity, program: string): void {
+  explained(leader, () => inRootOf(leader, (root) => requireProgramIn(root, program)));
+}
+
+function explained<T>(leader: ProcessIdentity, work: () => T): T {
+  try {
+    return work();
   } catch (error) {
     throw isFailure(error) ? error : failureOf(error, `Cannot enter the machine of process ${leader.pid}`);
   }
@@ -101,7 +112,7 @@ function isSuperuser(user: string): boolean {
 }
 
 /** Whoever runs it could only complain on the terminal. */
-function requireProgram(root: number, program: string): void {
+function requireProgramIn(root: number, program: string): void {
   const located = locateIfThere(root, program.slice(1));
   const isProgram = located !== undefined && fstatSync(located).isFile() && (fstatSync(located).mode & 0o111) !== 0;
   if (located !== undefined) close(located);

@@ -6,7 +6,7 @@ import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { bindMount, copyFiles, locateCopy, openRootDirectory } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
-import { findEntrance } from './entrance.js';
+import { findEntrance, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
 import { channelDescriptor, identityOf, type Answer, type HelperMessage, type Request, type TaskName, type Tasks } from './protocol.js';
@@ -51,6 +51,10 @@ const tasks: TaskHandlers = {
   'find-entrance': ({ leader, user, program }) => {
     const found = findEntrance(identityOf(leader), user, program);
     return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
+  },
+  'require-program': ({ leader, program }) => {
+    requireProgram(identityOf(leader), program);
+    return { output: null };
   },
   'change-image': ({ change, places }) => {
     changeImage(change, places);

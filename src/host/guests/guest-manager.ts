@@ -58,11 +58,12 @@ export class GuestManager implements Disposable {
 
   /**
    * A program on /dev/pts/NUMBER, whose slave end the caller may close afterwards. Resolves when it runs, or may have run,
-   * or takes long to start. Throws Failure 'no-such-user', 'system': ENOENT (it cannot be run), or what systemd says.
+   * or takes long to start; false if it may also be that there is no such program. Throws Failure 'no-such-user', 'system':
+   * ENOENT (it cannot be run), or what systemd says.
    */
-  async startShell(terminal: number, slave: number, request: ShellRequest): Promise<void> {
+  async startShell(terminal: number, slave: number, request: ShellRequest): Promise<boolean> {
     const unit = `container-shell@${terminal}.service`;
-    await asked(async () => {
+    return asked(async () => {
       const results = new Map<string, string>();
       let heard = () => undefined as void;
       using _jobs = await this.#bus.subscribe({ rule: jobRemoved, signature: 'uoss' }, ([, job, , result]) => {
@@ -74,7 +75,7 @@ export class GuestManager implements Disposable {
         heard = () => void (results.has(job) && done());
         heard();
       });
-      if (results.has(job)) await this.#explainFailure(unit, request);
+      return !results.has(job) || (await this.#hasStarted(unit, request));
     });
   }
 
@@ -95,13 +96,16 @@ export class GuestManager implements Disposable {
     }
   }
 
-  /** The status of a program that was started is its own affair. */
-  async #explainFailure(unit: string, { user, command }: ShellRequest): Promise<void> {
+  /**
+   * The status of a program that was started is its own affair. systemd before 256 passes over a program that is not there
+   * as if it had run and succeeded.
+   */
+  async #hasStarted(unit: string, { user, command }: ShellRequest): Promise<boolean> {
     const [properties] = await this.#bus.call({
       destination: systemd, path: `${manager.path}/unit/${escapeLabel(unit)}`, interface: 'org.freedesktop.DBus.Properties',
       member: 'GetAll', signature: 's', body: [`${systemd}.Service`], replySignature: 'a{sv}', timeout: answerLimit,
     });
-    if (properties.get('ExecMainCode')?.value !== hasExited || wasHandedOver(properties)) return;
+    if (properties.get('ExecMainCode')?.value !== hasExited || wasHandedOver(properties)) return true;
     switch (properties.get('ExecMainStatus')?.value) {
       case exitStatus.user:
       case exitStatus.group:
@@ -110,6 +114,8 @@ export class GuestManager implements Disposable {
         throw systemFailure('ENOENT', `The machine has no program ${command?.program ?? '/bin/sh'} that can be run`);
       case exitStatus.pam:
         throw systemFailure('EACCES', `The machine does not let user '${user}' in`);
+      default:
+        return properties.get('ExecMainStatus')?.value !== 0;
     }
   }
 }

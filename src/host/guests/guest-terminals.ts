@@ -89,8 +89,13 @@ export class GuestTerminals implements Terminals, Disposable {
     using terminal = await this.#openTerminal(leader);
     using manager = await this.#manager(leader);
     if (manager === undefined) await this.#enter(leader, terminal, request);
-    else await manager.startShell(terminal.number, terminal.slave, request);
+    else if (!(await manager.startShell(terminal.number, terminal.slave, request))) await this.#requireProgram(leader, request);
     return terminal.take();
+  }
+
+  async #requireProgram(leader: ProcessIdentity, { command }: ShellRequest): Promise<void> {
+    if (command === undefined) return;
+    await this.#helpers.ask('require-program', { leader: leaderText(leader), program: command.program });
   }
 
   /** For a guest that has nobody to start a program for us. */

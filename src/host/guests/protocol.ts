@@ -23,6 +23,8 @@ export interface Tasks {
   'connect-bus': Task<{ readonly leader: LeaderText }, { readonly uid: number }>;
   /** For a user, and a program or '' for that user's shell; null: there is no such user. Its descriptors: see Entrance. */
   'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
+  /** Fails with ENOENT if there is none. */
+  'require-program': Task<{ readonly leader: LeaderText; readonly program: string }, null>;
   /** May take hours. */
   'change-image': Task<{ readonly change: ImageChange; readonly places: ImagePlaces }, null>;
   'image-metadata': Task<{ readonly image: ImageText }, MetadataText>;
