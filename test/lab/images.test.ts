@@ -46,8 +46,6 @@ async function look(host: LabHost): Promise<Record<string, string>> {
   const seen: Record<string, string> = { list: listed.split('\n').map((line) => line.trimEnd()).sort().join('\n') };
   for (const name of names) {
     seen[`show ${name}`] = await host.succeed(['machinectl', 'show-image', '--all', name]);
-    // a host's and an image's own files are not read by this version
-    if (name === '.host') continue;
     const { stdout } = await host.shell('machinectl image-status "$NAME" 2>&1', { env: { NAME: name } });
     seen[`status ${name}`] = stdout.replace(/; .* ago$/gm, ''); // one daemon is asked later than the other
   }
