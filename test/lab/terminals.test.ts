@@ -39,7 +39,7 @@ for (const [suiteName, version] of Object.entries(systemdVersions) as [Suite, nu
       const command = ['machinectl', '--quiet', 'shell', ...words].map((word) => `'${word}'`).join(' ');
       const { stdout } = await host.run(['script', '--quiet', '--command', command, '/dev/null']);
       // what script(1) makes of the end of its input, and machinectl of its terminal
-      return stdout.replaceAll(/\r|\^@|\^D|\u0008|\u001b\[[0-9;]*[a-zA-Z]/g, '').trimEnd();
+      return stdout.replaceAll(/\r|\^@|\^D|\u0008|\u001b\[[!?0-9;]*[a-zA-Z]|\u001b\][^\u001b]*\u001b\\/g, '').trimEnd();
     };
 
     for (const name of ['c1', 'c2'] as const) {
