@@ -1,7 +1,7 @@
 /** Looking into images, by real helper processes. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -94,6 +94,53 @@ test('what is gone, or no tree of files, is not looked into', async () => {
   rmSync(place.in(''), { recursive: true });
   const gone = 'Failed to read image metadata: No such file or directory';
   await assert.rejects(place.contents.metadata(image), (error) => isFailure(error, 'system') && error.errno === 'ENOENT' && error.message === gone);
-  writeFileSync(path.join(place.root, 'disk.raw'), '');
-  await assert.rejects(place.metadata('disk'), (error) => isFailure(error, 'not-supported'));
+  mkdirSync(path.join(place.root, 'stack.mstack'));
+  await assert.rejects(place.metadata('stack'), (error) => isFailure(error, 'not-supported'));
+  for (const content of [Buffer.alloc(0), Buffer.alloc(1 << 20), hostileTable()]) {
+    writeFileSync(path.join(place.root, 'disk.raw'), content);
+    await assert.rejects(place.metadata('disk'), (error) => isFailure(error, 'system') && error.errno === 'ENOPKG');
+  }
 });
+
+const isRoot = process.geteuid?.() === 0;
+
+test('a disk says what is in its root partition, or in its file system', { skip: isRoot ? false : 'only root mounts disks' }, async () => {
+  using place = new Place();
+  const fileSystem = path.join(place.root, 'bare.raw');
+  writeFileSync(place.in('etc/hostname'), 'ondisk\n');
+  writeFileSync(place.in('usr/lib/os-release'), 'ID=disk\n');
+  execFileSync('truncate', ['-s', '8M', fileSystem]);
+  execFileSync('mkfs.ext4', ['-q', '-d', place.in(''), fileSystem]);
+  const contents = readFileSync(fileSystem);
+  writeFileSync(path.join(place.root, 'table.raw'), Buffer.concat([partitionTable(1 << 20, contents.length), contents]));
+  for (const name of ['bare', 'table']) {
+    const { hostname: found, osRelease } = await place.metadata(name);
+    assert.deepEqual([found, [...osRelease]], ['ondisk', [['ID', 'disk']]], name);
+  }
+  assert.deepEqual(readFileSync(fileSystem), contents, 'nothing is written');
+});
+
+/** With one root partition of this architecture behind it. In bytes. */
+function partitionTable(length: number, size: number): Buffer {
+  const types: Partial<Record<NodeJS.Architecture, string>> = { arm64: '45b021b9f01dc341af444c6f280d3fae' };
+  const table = Buffer.alloc(length);
+  table.write('EFI PART', 512);
+  table.writeBigUInt64LE(2n, 512 + 72);
+  table.writeUInt32LE(4, 512 + 80);
+  table.writeUInt32LE(128, 512 + 84);
+  const entry = 1024 + 128; // the first one is empty
+  table.write(types[process.arch] ?? 'e3bc684fcde8b14d96e7fbcaf984b709', entry, 'hex');
+  table.writeBigUInt64LE(BigInt(length / 512), entry + 32);
+  table.writeBigUInt64LE(BigInt((length + size) / 512 - 1), entry + 40);
+  return table;
+}
+
+/** A partition table that lies beyond the end of everything. */
+function hostileTable(): Buffer {
+  const disk = Buffer.alloc(4096);
+  disk.write('EFI PART', 512);
+  disk.writeBigUInt64LE(0xffff_ffff_ffff_ffffn, 512 + 72);
+  disk.writeUInt32LE(128, 512 + 80);
+  disk.writeUInt32LE(128, 512 + 84);
+  return disk;
+}

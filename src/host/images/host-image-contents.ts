@@ -3,7 +3,7 @@ import type { Image } from '../../domain/image.js';
 import type { ImageContents, ImageMetadata } from '../../ports/images.js';
 import type { HelperPool } from '../guests/helper-pool.js';
 
-const trees: ReadonlySet<Image['type']> = new Set(['directory', 'subvolume']);
+const readable: ReadonlySet<Image['type']> = new Set(['directory', 'subvolume', 'raw']);
 
 /** Looks into images in helper processes: a file system can keep whoever walks its paths waiting. */
 export class HostImageContents implements ImageContents {
@@ -15,7 +15,7 @@ export class HostImageContents implements ImageContents {
   }
 
   async metadata({ name, path, type }: Image): Promise<ImageMetadata> {
-    if (!trees.has(type)) throw new Failure('not-supported', `Images of type ${type} cannot be looked into by this version`);
+    if (!readable.has(type)) throw new Failure('not-supported', `Images of type ${type} cannot be looked into by this version`);
     const { hostname, machineId, machineInfo, osRelease } = await this.#ask({ name, path, type });
     return {
       hostname: hostname ?? undefined,

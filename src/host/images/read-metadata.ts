@@ -6,6 +6,7 @@ import { EnvFileError, parseEnvFile } from '../../wire/env-file.js';
 import { readInRoot } from '../guests/read-in-root.js';
 import { errorText } from '../kernel/libc.js';
 import { errnoNameOf, errnos } from '../kernel/system-error.js';
+import { openDiskRoot } from './disk-root.js';
 import type { ImageText } from './image-change.js';
 
 const O_PATH = 0o10000000;
@@ -20,11 +21,12 @@ export interface MetadataText {
 }
 
 /**
- * Looks into an image that is a tree of files; links in it lead nowhere else. A file that cannot be read or understood says
+ * Looks into an image that is a tree of files, or a disk with one; links in it lead nowhere else. A file that cannot be read or understood says
  * nothing. It may wait for ever: only a helper process may call this. Throws Failure 'system'.
  */
-export function readMetadata({ name, path }: ImageText): MetadataText {
-  const root = openRoot(path);
+export function readMetadata(image: ImageText): MetadataText {
+  const { name } = image;
+  const root = openRoot(image);
   try {
     return {
       hostname: name === hostImageName ? hostname() : readHostname(root),
@@ -37,8 +39,9 @@ export function readMetadata({ name, path }: ImageText): MetadataText {
   }
 }
 
-function openRoot(path: string): number {
+function openRoot({ path, type }: ImageText): number {
   try {
+    if (type === 'raw') return openDiskRoot(path);
     return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
     const code = errnoNameOf(error);
