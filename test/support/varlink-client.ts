@@ -69,8 +69,8 @@ export class VarlinkClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#over = true;
     this.#stream.close();
+    this.#fail(new Error('the client has closed the connection'));
   }
 
   #exchange(method: string, parameters: object, flags: CallFlags): Promise<JsonObject[]> {
