@@ -28,6 +28,15 @@ for (const daemon of ['real', 'ours'] satisfies Daemon[]) {
         'Service=libvirt-qemu',
         `Unit=machine-qemu\\x2d1\\x2dtiny.scope`,
       ]);
+      const byPid = ['org.freedesktop.machine1.Manager', 'GetMachineByPID', 'u', emulator];
+      const found = await host.succeed(['busctl', 'call', 'org.freedesktop.machine1', '/org/freedesktop/machine1', ...byPid]);
+      assert.equal(found, 'o "/org/freedesktop/machine1/machine/qemu_2d1_2dtiny"');
+      const scope = ['show', '-pSlice', '-pDescription', '-pDelegate', 'machine-qemu\\x2d1\\x2dtiny.scope'];
+      assert.deepEqual((await host.succeed(['systemctl', ...scope])).split('\n').sort(), [
+        'Delegate=yes',
+        `Description=Virtual Machine ${machine}`,
+        'Slice=machine.slice',
+      ]);
       assert.match(await host.file(`/proc/${emulator}/cgroup`), /^0::\/machine\.slice\/machine-qemu\\x2d1\\x2dtiny\.scope\//m);
 
       await virsh(host, 'destroy', 'tiny');
