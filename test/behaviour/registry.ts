@@ -52,6 +52,20 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     assert.deepEqual([unit, subgroup], ['work.service', 'payload']);
   });
 
+  behaviour('gives a leader that is registered in its supervisor\'s place all of the unit', async ({ root, world, caller }) => {
+    const leader = world.processes.spawn();
+    for (const pid of [caller.pid, leader]) world.units.enter('nspawn.service', pid, 'supervisor');
+    await root.register({ name: 'one', leader });
+    const { unit, subgroup } = await root.describe('one');
+    assert.deepEqual([unit, subgroup], ['nspawn.service', '']);
+
+    // with another supervisor, it stays where it is
+    const other = world.processes.spawn();
+    world.units.enter('other.service', other, 'supervisor');
+    await root.register({ name: 'two', leader: other });
+    assert.equal((await root.describe('two')).subgroup, 'supervisor');
+  });
+
   behaviour('makes a scope for a machine and moves its leader there', async ({ root, world }) => {
     const leader = world.leader('session.scope');
     await root.register({ name: 'a-b', leader, inScope: true });
@@ -661,6 +675,29 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     await fails(root.setLogLevel(8), 'invalid argument');
     assert.equal(world.log.level, 7);
     assert.deepEqual(world.authority.asked, []);
+  });
+
+  test(`${name}: after a restart a machine has the part of its unit that it had`, async () => {
+    using before = new World();
+    {
+      await using harness = await makeHarness(before);
+      const { root } = await ready(harness);
+      for (const machine of ['whole', 'boxed', 'untold']) {
+        const leader = before.processes.spawn();
+        before.units.enter(`${machine}.service`, leader, machine === 'whole' ? '' : 'payload');
+        await root.register({ name: machine, leader });
+        before.units.enter(`${machine}.service`, leader, 'payload/init.scope'); // as a guest's systemd moves itself
+      }
+    }
+    // as systemd-machined 262 leaves it
+    const untold = before.store.stored.get('untold') ?? assert.fail();
+    before.store.stored.set('untold', { ...untold, machine: { ...untold.machine, subgroup: '' } });
+    before.store.withoutSubgroup.add('untold');
+
+    const world = new World(before);
+    world.machines.restore();
+    const subgroups = ['whole', 'boxed', 'untold'].map((machine) => world.machines.find(machine)?.subgroup);
+    assert.deepEqual(subgroups, ['', 'payload', 'payload']);
   });
 
   test(`${name}: after a restart the machines that run are back, and nothing else`, async () => {
