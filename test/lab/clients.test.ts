@@ -143,26 +143,29 @@ for (const [suiteName, version] of Object.entries(systemdVersions) as [Suite, nu
       });
     });
 
-    test('varlinkctl lists, describes and calls', { skip: version < 257 && 'there is no varlinkctl yet' }, async () => {
-      assert.match(await host.succeed(['varlinkctl', 'info', varlinkAddress]), /io\.systemd\.Machine\n/);
-      const methods = await host.succeed(['varlinkctl', 'list-methods', varlinkAddress]);
-      for (const method of ['Register', 'List', 'Terminate']) {
-        assert.match(methods, new RegExp(`^io\\.systemd\\.Machine\\.${method}$`, 'm'));
-      }
-      // it parses what it shows
-      for (const name of ['io.systemd.Machine', 'io.systemd.MachineImage', 'io.systemd.service', 'org.varlink.service']) {
-        assert.match(await host.succeed(['varlinkctl', 'introspect', varlinkAddress, name]), new RegExp(`interface ${name}`));
-      }
-      const list = ['varlinkctl', 'call', '--json=short', varlinkAddress, 'io.systemd.Machine.List'];
-      // several replies come as a sequence of JSON texts: RFC 7464
-      const replies = (await host.succeed([...list.toSpliced(2, 0, '--more'), '{}'])).split('\x1e').slice(1);
-      const machines = replies.map((text) => JSON.parse(text) as { name: string; leader: { pid: number } });
-      assert.deepEqual(machines.map(({ name }) => name), ['.host', 'c1', 'c2']);
-      assert.deepEqual(machines.slice(1).map(({ leader }) => leader.pid), [leaders.c1, leaders.c2]);
-      assert.match(await host.succeed([...list, '{"name":"c2"}']), /"systemd-nspawn@c2\.service"/);
-      const unknown = await host.run([...list, '{"name":"nobody"}']);
-      assert.match(unknown.stderr, /io\.systemd\.Machine\.NoSuchMachine/);
-    });
+    // systemd 252 has no varlinkctl yet
+    if (version >= 257) {
+      test('varlinkctl lists, describes and calls', async () => {
+        assert.match(await host.succeed(['varlinkctl', 'info', varlinkAddress]), /io\.systemd\.Machine\n/);
+        const methods = await host.succeed(['varlinkctl', 'list-methods', varlinkAddress]);
+        for (const method of ['Register', 'List', 'Terminate']) {
+          assert.match(methods, new RegExp(`^io\\.systemd\\.Machine\\.${method}$`, 'm'));
+        }
+        // it parses what it shows
+        for (const name of ['io.systemd.Machine', 'io.systemd.MachineImage', 'io.systemd.service', 'org.varlink.service']) {
+          assert.match(await host.succeed(['varlinkctl', 'introspect', varlinkAddress, name]), new RegExp(`interface ${name}`));
+        }
+        const list = ['varlinkctl', 'call', '--json=short', varlinkAddress, 'io.systemd.Machine.List'];
+        // several replies come as a sequence of JSON texts: RFC 7464
+        const replies = (await host.succeed([...list.toSpliced(2, 0, '--more'), '{}'])).split('\x1e').slice(1);
+        const machines = replies.map((text) => JSON.parse(text) as { name: string; leader: { pid: number } });
+        assert.deepEqual(machines.map(({ name }) => name), ['.host', 'c1', 'c2']);
+        assert.deepEqual(machines.slice(1).map(({ leader }) => leader.pid), [leaders.c1, leaders.c2]);
+        assert.match(await host.succeed([...list, '{"name":"c2"}']), /"systemd-nspawn@c2\.service"/);
+        const unknown = await host.run([...list, '{"name":"nobody"}']);
+        assert.match(unknown.stderr, /io\.systemd\.Machine\.NoSuchMachine/);
+      });
+    }
 
     test('a container that nspawn itself makes a scope for is registered, found, killed', async () => {
       await host.succeed([
