@@ -9,7 +9,7 @@ import type { Outcome, Peer } from '../../transport/varlink/server-connection.js
 import type { MethodCall } from '../../wire/varlink/call.js';
 import { describe, printDescription } from '../../wire/varlink/idl.js';
 import type { Input, Interface, Method, Output } from '../../wire/varlink/schema.js';
-import { methodNotFound, readInput } from '../../wire/varlink/validate.js';
+import { MethodTable } from '../../wire/varlink/validate.js';
 import { varlinkError, type VarlinkError } from './errors.js';
 
 /** A call on its way to a handler. */
@@ -86,40 +86,43 @@ export interface VarlinkServicePorts {
   closeDescriptor(fd: number): void;
 }
 
-interface Entry {
-  readonly name: string;
-  readonly method: Method;
-  readonly handler: (input: never, call: VarlinkCall) => unknown;
-}
+type BoundHandler = (input: never, call: VarlinkCall) => unknown;
 
 /** The interfaces of one socket: finds the method that is called, checks the input, hands it over, and translates back. */
 export class VarlinkService {
-  readonly #entries = new Map<string, Entry>();
+  /** Those that have a handler: the others are as if they were not there. */
+  readonly #methods: MethodTable;
+  readonly #handlers = new Map<Method, BoundHandler>();
   readonly #ports: VarlinkServicePorts;
 
   constructor(information: ServiceInformation, interfaces: readonly BoundVarlinkInterface[], ports: VarlinkServicePorts) {
     this.#ports = ports;
     const declarations = [...interfaces.map(({ declaration }) => declaration), varlinkServiceVarlink];
     const all = [...interfaces, bindVarlink(varlinkServiceVarlink, serviceHandlers(information, declarations))];
-    for (const { declaration, handlers } of all) {
-      for (const [name, method] of Object.entries(declaration.methods)) {
-        const handler = handlers[name];
-        if (handler === undefined) continue;
-        this.#entries.set(`${declaration.name}.${name}`, { name, method, handler });
-      }
+    this.#methods = new MethodTable(all.map((bound) => this.#served(bound)));
+  }
+
+  #served({ declaration, handlers }: BoundVarlinkInterface): Interface {
+    const methods: Record<string, Method> = {};
+    for (const [name, method] of Object.entries(declaration.methods)) {
+      const handler = handlers[name];
+      if (handler === undefined) continue;
+      methods[name] = method;
+      this.#handlers.set(method, handler);
     }
+    return { ...declaration, methods };
   }
 
   dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome> {
-    const entry = this.#entries.get(call.method);
-    if (entry === undefined) return errorOutcome(methodNotFound(call.method));
-    const read = readInput(entry.method, call);
-    if (!read.ok) return errorOutcome(read);
-    const { authorization } = entry.method.extra as MethodExtra;
+    const resolved = this.#methods.resolve(call);
+    if (!resolved.ok) return errorOutcome(resolved);
+    const { method } = resolved.entry;
+    const handler = this.#handlers.get(method) as BoundHandler;
+    const { authorization } = method.extra as MethodExtra;
     const passed: number[] = [];
     let result: unknown;
     try {
-      result = entry.handler(read.input as never, new PeerCall(call, peer, authorization, passed));
+      result = handler(resolved.input as never, new PeerCall(call, peer, authorization, passed));
     } catch (error) {
       return this.#failure(call, error, passed);
     }

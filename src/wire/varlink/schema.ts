@@ -388,9 +388,6 @@ export function error(documentation = '', fields: Fields = {}): ErrorDeclaration
   return { documentation, fields };
 }
 
-/** The parameters that go with the error. */
-export type ErrorParameters<E extends ErrorDeclaration> = FieldValues<E['fields']>;
-
 export interface Interface<
   M extends Readonly<Record<string, Method>> = Readonly<Record<string, Method>>,
   E extends Readonly<Record<string, ErrorDeclaration>> = Readonly<Record<string, ErrorDeclaration>>,
