@@ -1,7 +1,7 @@
 // Connecting to and listening on UNIX stream sockets. Addresses are paths, or '@name' for the abstract namespace.
 import { lstatSync, unlinkSync, chmodSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ByteStream, StreamListener } from '../../ports/stream.js';
+import type { ByteStream, PeerCredentials, StreamListener } from '../../ports/stream.js';
 import { EPOLLIN, eventHub, type Watch } from './event-loop.js';
 import {
   accept, bindAddress, changeMode, check, close, connect, errno, getSocketName, getSocketOption, listen, setDescriptorMode,
@@ -198,6 +198,8 @@ class UnixListener implements StreamListener {
   readonly #options: AcceptOptions;
   readonly #watch: Watch;
   #rest: NodeJS.Timeout | undefined;
+  /** Accepted, but there was no descriptor left for the pidfd of its peer: it waits for one instead of being cut off. */
+  #waiting: number | undefined;
   #open = true;
 
   constructor(fd: number, path: string, file: FileIdentity | undefined, options: AcceptOptions) {
@@ -215,34 +217,41 @@ class UnixListener implements StreamListener {
     clearTimeout(this.#rest);
     this.#watch[Symbol.dispose]();
     close(this.#fd);
+    if (this.#waiting !== undefined) close(this.#waiting);
     if (this.#file !== undefined) removeIfSame(this.path, this.#file);
   }
 
   #acceptSome(): void {
     for (let count = 0; count < acceptsPerTurn && this.#open; count++) {
-      const fd = accept(this.#fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const fd = this.#waiting ?? accept(this.#fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         const reason = errno();
         if (reason === errnos.EAGAIN) return;
         if (passingErrors.has(reason)) continue;
         return this.#restAfter(new SystemError(reason, 'accept', this.path));
       }
-      let stream: UnixStream;
+      this.#waiting = fd;
+      let peer: PeerCredentials;
       try {
-        stream = new UnixStream(fd, readPeerCredentials(fd), this.#options.refuseDescriptors);
+        peer = readPeerCredentials(fd);
       } catch (error) {
-        close(fd);
         return this.#restAfter(error);
       }
-      this.#options.onConnection(stream);
+      this.#waiting = undefined;
+      this.#options.onConnection(new UnixStream(fd, peer, this.#options.refuseDescriptors));
     }
   }
 
   #restAfter(error: unknown): void {
     if (!(error instanceof SystemError) || !shortages.has(error.errno)) throw error;
     this.#watch.modify(0);
-    this.#rest = setTimeout(() => this.#watch.modify(EPOLLIN), shortageInterval);
+    this.#rest = setTimeout(() => this.#resume(), shortageInterval);
     this.#options.onShortage(error);
+  }
+
+  #resume(): void {
+    this.#watch.modify(EPOLLIN);
+    this.#acceptSome(); // the one that waits is no longer in the kernel's queue, so nothing else would come back to it
   }
 }
 
