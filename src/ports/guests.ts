@@ -16,6 +16,11 @@ export interface NetworkAddress {
 export interface Guests {
   /** Addresses of the leader's network namespace, without loopback ones; undefined if that is the host's own. */
   addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined>;
+  /**
+   * Addresses of whoever is behind interfaces of the host, by their index, as far as the host has heard of them: of guests
+   * with a kernel of their own. None for interfaces that are not there. Fails with Failure 'system'.
+   */
+  neighbours(interfaces: readonly number[]): Promise<readonly NetworkAddress[]>;
   /** The fields of /etc/os-release or /usr/lib/os-release in the leader's root; undefined if there is neither. */
   osRelease(leader: ProcessIdentity): Promise<ReadonlyMap<string, string> | undefined>;
 }

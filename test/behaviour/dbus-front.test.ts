@@ -245,6 +245,21 @@ test('objects answer for themselves', async () => {
   await until(() => world.events.length === 2);
 });
 
+test('a virtual machine has the addresses behind its network interfaces, or none can be had', async () => {
+  await using setup = await setUp();
+  const { client, world } = setup;
+  world.guests.behind.set(7, [{ family: 2, bytes: Uint8Array.of(192, 0, 2, 7), interfaceIndex: 3 }]);
+  const wired = [...register('wired', world.leader('wired.service'), { class: 'vm' }), [7, 8]];
+  await callAny(client, 'RegisterMachineWithNetwork', 'sayssusai', wired);
+  await callAny(client, 'RegisterMachine', 'sayssus', register('vm', world.leader('vm.service'), { class: 'vm' }));
+  const expected = [[[2, Uint8Array.of(192, 0, 2, 7)]]];
+  assert.deepEqual(await callAny(client, 'GetMachineAddresses', 's', ['wired']), expected);
+  const object = { path: machinePath('wired'), interface: 'org.freedesktop.machine1.Machine' };
+  assert.deepEqual(await callAny(client, 'GetAddresses', '', [], object), expected);
+  const refusal = 'Requesting IP address data is only supported on container machines.';
+  await failsWith(callAny(client, 'GetMachineAddresses', 's', ['vm']), 'org.freedesktop.DBus.Error.NotSupported', refusal);
+});
+
 test("'self' is the machine that the caller runs in, or one of that name", async () => {
   await using setup = await setUp();
   const { client, registry, world } = setup;

@@ -124,8 +124,14 @@ test('what is inside of machines is told as far as it can be had, or not at all'
   await failsWith(machine(client, 'List', { name: 'vm', acquireMetadata: 'yes' }), 'io.systemd.Machine.NotAvailable');
   const nothing = { addresses: undefined, OSRelease: undefined, UIDShift: undefined };
   assert.deepEqual(metadata(await machine(client, 'List', { name: 'vm', acquireMetadata: 'graceful' })), nothing);
+  world.guests.behind.set(7, [{ family: 2, bytes: Uint8Array.of(192, 0, 2, 7), interfaceIndex: 3 }]);
+  await machine(client, 'Register', { name: 'wired', class: 'vm', ifIndices: [7, 8], leader: world.leader('wired.service') });
+  assert.deepEqual(metadata(await machine(client, 'List', { name: 'wired', acquireMetadata: 'graceful' })), {
+    ...nothing, addresses: [{ ifindex: 3, family: 2, address: [192, 0, 2, 7] }],
+  });
+  await failsWith(machine(client, 'List', { name: 'wired', acquireMetadata: 'yes' }), 'io.systemd.Machine.NotAvailable'); // no OSRelease
   const graceful = await client.callMore('io.systemd.Machine.List', { acquireMetadata: 'graceful' });
-  assert.deepEqual(graceful.map(({ name }) => name), ['.host', 'one', 'vm']);
+  assert.deepEqual(graceful.map(({ name }) => name), ['.host', 'one', 'vm', 'wired']);
 
   const refused = 'io.systemd.InteractiveAuthenticationRequired';
   await failsWith(machine(user, 'List', { name: 'nope', acquireMetadata: 'yes' }), refused);
@@ -325,6 +331,12 @@ test('the hook of resolved answers for containers with addresses', async () => {
   for (const [name, type] of [['nope', 1], ['one', 16], ['a..b', 1]] as const) assert.deepEqual({ ...(await ask(name, type)) }, {});
   await failsWith(ask('two', 1), 'io.systemd.System', system(64, 'ENONET'));
   await failsWith(ask('vm', 1), 'io.systemd.System', system(95, 'EOPNOTSUPP'));
+  world.guests.behind.set(7, [{ family: 2, bytes: Uint8Array.of(192, 0, 2, 7), interfaceIndex: 3 }]);
+  await machine(client, 'Register', { name: 'wired', class: 'vm', ifIndices: [7], leader: world.leader('wired.service') });
+  assert.deepEqual((await ask('wired', 1))['answer'], [{
+    rr: { key: { class: 1, type: 1, name: 'wired' }, address: [192, 0, 2, 7] },
+    raw: Buffer.from([5, ...Buffer.from('wired'), 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 7]).toString('base64'),
+  }]);
   await isInvalid(ask('.host', 1), 'question');
 });
 

@@ -108,7 +108,7 @@ export class Guest implements Disposable {
 }
 
 export async function until(probe: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 5000; !probe(); await sleep(5)) {
+  for (const deadline = Date.now() + 30_000; !probe(); await sleep(5)) {
     if (Date.now() > deadline) throw new Error(`did not come true: ${String(probe)}`);
   }
 }

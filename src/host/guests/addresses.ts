@@ -1,8 +1,9 @@
 import { systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { NetworkAddress } from '../../ports/guests.js';
+import { listAddresses, type InterfaceAddress } from '../kernel/interface-addresses.js';
 import { closeNamespace, inNetworkNamespace, isOwnNetwork, openNetworkNamespace } from '../kernel/namespaces.js';
-import { closeRouteSocket, listAddresses, openRouteSocket, type InterfaceAddress } from '../kernel/netlink.js';
+import { closeRouteSocket, openRouteSocket } from '../kernel/netlink.js';
 import { errnoNameOf, failureOf } from '../kernel/system-error.js';
 import { PinnedProcess } from './pinned-process.js';
 

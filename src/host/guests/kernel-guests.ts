@@ -6,6 +6,7 @@ import type { Log } from '../../ports/log.js';
 import { readAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
 import { KernelGuestFiles } from './kernel-guest-files.js';
+import { readNeighbourAddresses } from './neighbour-addresses.js';
 import { leaderText, type LeaderText } from './protocol.js';
 
 /**
@@ -32,6 +33,10 @@ export class KernelGuests implements Guests, Disposable {
 
   async addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined> {
     return readAddresses(leader);
+  }
+
+  async neighbours(interfaces: readonly number[]): Promise<readonly NetworkAddress[]> {
+    return readNeighbourAddresses(interfaces);
   }
 
   osRelease(leader: ProcessIdentity): Promise<ReadonlyMap<string, string> | undefined> {

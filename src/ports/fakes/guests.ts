@@ -15,9 +15,15 @@ export interface FakeGuest {
 /** Guests by the PID of their leader; others have ended. */
 export class FakeGuests implements Guests {
   readonly guests = new Map<number, FakeGuest>();
+  /** Addresses behind interfaces of the host. */
+  readonly behind = new Map<number, readonly NetworkAddress[]>();
 
   async addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined> {
     return this.#look(leader).addresses;
+  }
+
+  async neighbours(interfaces: readonly number[]): Promise<readonly NetworkAddress[]> {
+    return interfaces.flatMap((index) => this.behind.get(index) ?? []);
   }
 
   async osRelease(leader: ProcessIdentity): Promise<ReadonlyMap<string, string> | undefined> {
