@@ -6,6 +6,8 @@ export interface Places {
   /** What the state files have no room for. */
   readonly extraStateDirectory: string;
   readonly machineSocket: string;
+  /** Where what the original does not have is served. */
+  readonly ownSocket: string;
   readonly userDatabaseSocket: string;
   readonly resolveHookSocket: string;
   /** Other names of the machine socket. */
@@ -29,6 +31,7 @@ export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
     stateDirectory: inSystemd('machines'),
     extraStateDirectory: path.join(runtime, 'machined', 'state'),
     machineSocket: inSystemd('machine', 'io.systemd.Machine'),
+    ownSocket: path.join(runtime, 'machined', 'io.machined'),
     userDatabaseSocket: inSystemd('userdb', 'io.systemd.Machine'),
     resolveHookSocket: inSystemd('resolve.hook', 'io.systemd.Machine'),
     machineSocketLinks: [

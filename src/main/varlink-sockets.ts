@@ -3,6 +3,7 @@ import path from 'node:path';
 import { UndoStack } from '../domain/undo.js';
 import { imageInterface, type ImageVarlinkServices } from '../front/varlink/image.js';
 import { machineInterface, type MachineVarlinkServices } from '../front/varlink/machine.js';
+import { ownMachineInterface } from '../front/varlink/own-machine.js';
 import { resolveHookInterface } from '../front/varlink/resolve-hook.js';
 import { serviceControlInterface, systemErrorsInterface } from '../front/varlink/service-control.js';
 import { VarlinkService, type BoundVarlinkInterface, type ServiceInformation } from '../front/varlink/service.js';
@@ -30,7 +31,8 @@ export function serviceInformation(version: string): ServiceInformation {
 }
 
 /**
- * The Varlink sockets: machines (passed by the service manager, or made here), users, and the hook of systemd-resolved.
+ * The Varlink sockets: machines (passed by the service manager, or made here), what the original does not have, users, and
+ * the hook of systemd-resolved.
  * Throws SystemError if one cannot be listened on; then none is.
  */
 export function listenOnVarlink(
@@ -65,6 +67,7 @@ export function listenOnVarlink(
       undo.use(listenAt(places.machineSocket, machineOptions));
       for (const link of places.machineSocketLinks) undo.use(linkTo(places.machineSocket, link));
     }
+    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services)])));
     undo.use(listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)])));
     undo.use(listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)])));
     return undo;

@@ -1,5 +1,5 @@
 import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
-import { hostMachineName, noVsockCid, type Machine, type MachineClass } from '../domain/machine.js';
+import { hostMachineName, noVsockCid, type Machine, type MachineClass, type MachineState } from '../domain/machine.js';
 import { checkKillWhom, checkSignal, scopeName, type Registration } from '../domain/registration.js';
 import { Registry, sameProcess, type ProcessView } from '../domain/registry.js';
 import { UndoStack } from '../domain/undo.js';
@@ -27,6 +27,8 @@ export interface MachinesPorts {
 /** Hears of machines that come and go. */
 export interface MachinesObserver {
   machineNew(machine: Machine): void;
+  /** Its state is another. */
+  machineChanged?(machine: Machine): void;
   machineRemoved(machine: Machine): void;
 }
 
@@ -350,7 +352,7 @@ export class Machines implements Disposable {
     if (!this.#isThere(residence)) throw canceled(machine.name);
     // Whoever wanted it ended may have done so before there was a scope to be stopped.
     if (residence.terminating) await this.#stopUnit(machine, residence);
-    else this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'running'), job: '' });
+    else this.#changeState(machine.name, 'running', '');
   }
 
   async #stopUnit(machine: Machine, residence: Residence): Promise<void> {
@@ -363,7 +365,13 @@ export class Machines implements Disposable {
       throw error;
     }
     if (!this.#isThere(residence)) return; // it has ended meanwhile
-    this.#ports.store.save({ machine: this.#registry.setState(machine.name, 'closing'), job });
+    this.#changeState(machine.name, 'closing', job);
+  }
+
+  #changeState(name: string, state: MachineState, job: string): void {
+    const machine = this.#registry.setState(name, state);
+    this.#ports.store.save({ machine, job });
+    for (const observer of this.#observers) observer.machineChanged?.(machine);
   }
 
   /** Whether the machine is still known; another of its name is not it. */

@@ -3,15 +3,18 @@ import * as dbusImage from '../../src/contract/dbus/image.js';
 import * as dbusLogControl from '../../src/contract/dbus/log-control.js';
 import * as dbusMachine from '../../src/contract/dbus/machine.js';
 import * as dbusManager from '../../src/contract/dbus/manager.js';
+import * as dbusOwnManager from '../../src/contract/dbus/own-manager.js';
 import type { InterfaceDeclaration } from '../../src/contract/dbus/declare.js';
 import { imageVarlink } from '../../src/contract/varlink/image.js';
 import { machineVarlink } from '../../src/contract/varlink/machine.js';
+import { ownMachineVarlink } from '../../src/contract/varlink/own-machine.js';
 import { resolveHookVarlink } from '../../src/contract/varlink/resolve-hook.js';
 import { serviceVarlink, systemVarlink, varlinkServiceVarlink } from '../../src/contract/varlink/service.js';
 import { userDatabaseVarlink } from '../../src/contract/varlink/user-database.js';
 import { parseDescription } from '../../src/wire/varlink/idl.js';
 import type { Interface } from '../../src/wire/varlink/schema.js';
 
+/** Those of the original. */
 export const dbusInterfaces: readonly InterfaceDeclaration[] = [
   dbusManager.managerInterface, dbusMachine.machineInterface, dbusImage.imageInterface, dbusLogControl.logControlInterface,
 ];
@@ -19,6 +22,10 @@ export const dbusInterfaces: readonly InterfaceDeclaration[] = [
 export const varlinkInterfaces: readonly Interface[] = [
   machineVarlink, imageVarlink, resolveHookVarlink, userDatabaseVarlink, serviceVarlink, systemVarlink, varlinkServiceVarlink,
 ];
+
+/** Those that this project adds. */
+export const ownDbusInterfaces: readonly InterfaceDeclaration[] = [dbusOwnManager.ownManagerInterface];
+export const ownVarlinkInterfaces: readonly Interface[] = [ownMachineVarlink];
 
 /** One line for each member and each argument of the interfaces in introspection data, in its order. */
 export function membersInXml(xml: string): Map<string, string[]> {

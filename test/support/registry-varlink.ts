@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { imageInterface } from '../../src/front/varlink/image.js';
 import { machineInterface } from '../../src/front/varlink/machine.js';
+import { ownMachineInterface } from '../../src/front/varlink/own-machine.js';
 import { resolveHookInterface } from '../../src/front/varlink/resolve-hook.js';
 import { serviceControlInterface } from '../../src/front/varlink/service-control.js';
-import { VarlinkService } from '../../src/front/varlink/service.js';
+import { VarlinkService, type BoundVarlinkInterface } from '../../src/front/varlink/service.js';
 import { userDatabaseInterface } from '../../src/front/varlink/user-database.js';
 import { close } from '../../src/host/kernel/libc.js';
 import { errnos } from '../../src/host/kernel/system-error.js';
@@ -19,13 +20,18 @@ import type { ClientIdentity, KnownFailure, RegistryClient, RegistryHarness } fr
 import { VarlinkClient, VarlinkFailure } from './varlink-client.js';
 import { World } from './world.js';
 
-/** All interfaces on one socket. */
+interface TestSocket {
+  readonly path: string;
+  readonly server: VarlinkServer;
+  readonly listener: Disposable;
+}
+
+/** The interfaces of the original on one socket, and on another one what this project adds. */
 export class VarlinkRegistry implements RegistryHarness {
   readonly world: World;
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'machined-varlink-'));
-  readonly #socket = path.join(this.#directory, 'socket');
-  readonly #server: VarlinkServer;
-  readonly #listener: Disposable;
+  readonly #theirs: TestSocket;
+  readonly #own: TestSocket;
   readonly #clients: VarlinkClient[] = [];
   #nextPeer: PeerCredentials | undefined;
   #connecting: Promise<unknown> = Promise.resolve();
@@ -33,39 +39,46 @@ export class VarlinkRegistry implements RegistryHarness {
   constructor(world = new World()) {
     this.world = world;
     const { services, machines, inspector, users, log, authority } = world;
-    const information = { vendor: 'v', product: 'p', version: '1', url: 'u' };
-    const interfaces = [
+    this.#theirs = this.#listen('theirs', [
       machineInterface(services),
       imageInterface(services),
       userDatabaseInterface(users),
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),
-    ];
+    ]);
+    this.#own = this.#listen('own', [ownMachineInterface(services)]);
+  }
+
+  #listen(name: string, interfaces: readonly BoundVarlinkInterface[]): TestSocket {
+    const { log } = this.world;
+    const information = { vendor: 'v', product: 'p', version: '1', url: 'u' };
     const service = new VarlinkService(information, interfaces, {
       log,
-      errnoNumber: (name) => errnos[name] ?? assert.fail(name),
+      errnoNumber: (errno) => errnos[errno] ?? assert.fail(errno),
       closeDescriptor: close,
     });
-    this.#server = new VarlinkServer({
+    const server = new VarlinkServer({
       dispatch: (call, peer) => service.dispatch(call, peer),
       failed: (call, error) => service.failed(call, error),
       closeDescriptor: close,
     });
-    this.#listener = listenUnix(this.#socket, {
+    const socket = path.join(this.#directory, name);
+    const listener = listenUnix(socket, {
       mode: 0o600,
       backlog: 100,
       refuseDescriptors: true,
       onShortage: (error) => assert.fail(error),
       onConnection: (stream) => {
         assert.ok(this.#nextPeer !== undefined);
-        this.#server.accept(new StreamOf(stream, this.#nextPeer));
+        server.accept(new StreamOf(stream, this.#nextPeer));
         this.#nextPeer = undefined;
       },
     });
+    return { path: socket, server, listener };
   }
 
   get connections(): number {
-    return this.#server.connections;
+    return this.#theirs.server.connections + this.#own.server.connections;
   }
 
   /** A connection serves one call after the other, so that each call that is made meanwhile takes another. */
@@ -82,15 +95,24 @@ export class VarlinkRegistry implements RegistryHarness {
   }
 
   connectRaw(identity: ClientIdentity): Promise<VarlinkClient> {
-    const connected = this.#connecting.then(() => this.#connectNext(identity));
+    return this.#connectTo(this.#theirs, identity);
+  }
+
+  /** To the socket of what this project adds. */
+  connectOwn(identity: ClientIdentity): Promise<VarlinkClient> {
+    return this.#connectTo(this.#own, identity);
+  }
+
+  #connectTo(socket: TestSocket, identity: ClientIdentity): Promise<VarlinkClient> {
+    const connected = this.#connecting.then(() => this.#connectNext(socket, identity));
     this.#connecting = connected;
     return connected;
   }
 
   /** One after the other: who connects is known by its turn. */
-  async #connectNext({ uid, pid }: ClientIdentity): Promise<VarlinkClient> {
+  async #connectNext(socket: TestSocket, { uid, pid }: ClientIdentity): Promise<VarlinkClient> {
     this.#nextPeer = { uid, gid: uid, pid, groups: [], pidfd: undefined };
-    const client = await VarlinkClient.connect(this.#socket);
+    const client = await VarlinkClient.connect(socket.path);
     this.#clients.push(client);
     await client.call('org.varlink.service.GetInfo');
     return client;
@@ -106,8 +128,10 @@ export class VarlinkRegistry implements RegistryHarness {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) client[Symbol.dispose]();
-    this.#listener[Symbol.dispose]();
-    this.#server[Symbol.dispose]();
+    for (const { listener, server } of [this.#theirs, this.#own]) {
+      listener[Symbol.dispose]();
+      server[Symbol.dispose]();
+    }
     this.world[Symbol.dispose]();
     rmSync(this.#directory, { recursive: true });
   }

@@ -9,9 +9,11 @@ import { describeNode } from '../../src/front/dbus/introspection.js';
 import { describe, parseDescription, printDescription } from '../../src/wire/varlink/idl.js';
 import { isSingleType } from '../../src/wire/dbus/signature.js';
 import type { Method } from '../../src/wire/varlink/schema.js';
-import { dbusInterfaces, varlinkInterfaces } from '../support/contract.js';
+import * as contract from '../support/contract.js';
 
 const projectRoot = path.resolve(import.meta.dirname, '../../..');
+const dbusInterfaces = [...contract.dbusInterfaces, ...contract.ownDbusInterfaces];
+const varlinkInterfaces = [...contract.varlinkInterfaces, ...contract.ownVarlinkInterfaces];
 const golden = path.join(projectRoot, 'test/golden');
 
 function matchesGolden(file: string, text: string): void {

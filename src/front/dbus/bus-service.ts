@@ -11,9 +11,10 @@ import { imageObjects } from './image-object.js';
 import { logControlObject } from './log-control-object.js';
 import { machineObjects } from './machine-object.js';
 import { managerObject, type ManagerServices } from './manager-object.js';
+import { ownManagerObject } from './own-manager-object.js';
 import { ObjectServer, type ServerBus } from './object-server.js';
 import { ObjectTree } from './object-tree.js';
-import { busName, imagesPath, logControlPath, machinePath, machinesPath, managerPath } from './paths.js';
+import { busName, imagesPath, logControlPath, machinePath, machinesPath, managerPath, ownPath } from './paths.js';
 
 export interface BusServicePorts {
   readonly authority: Authority;
@@ -152,6 +153,7 @@ function objectTree(services: ManagerServices, log: Log): ObjectTree {
   tree.addFamily(machinesPath, machineObjects(services), () => Array.from(machines.all(), ({ name }) => escapeLabel(name)));
   tree.addFamily(imagesPath, imageObjects(services), async () => (await images.list()).map(({ name }) => escapeLabel(name)));
   tree.addObject(logControlPath, logControlObject(log));
+  tree.addHiddenObject(ownPath, ownManagerObject(services));
   return tree;
 }
 

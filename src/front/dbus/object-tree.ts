@@ -12,12 +12,18 @@ const noChildren: readonly string[] = [];
 /** Objects at fixed paths, and families of objects one level below a prefix. */
 export class ObjectTree {
   readonly #fixed = new Map<string, TreeNode>();
+  readonly #hidden = new Map<string, TreeNode>();
   readonly #families = new Map<string, TreeNode>();
 
   /** Also makes the nodes above it, which hold nothing but children. */
   addObject<Target>(path: string, kind: ObjectKind<Target>): void {
     this.#fixed.set(path, { kind: erase(kind), children: () => this.#below(path) });
     this.#addParents(path);
+  }
+
+  /** One that is where it is for those who know of it: nothing above it, and no list of children, shows it. */
+  addHiddenObject<Target>(path: string, kind: ObjectKind<Target>): void {
+    this.#hidden.set(path, { kind: erase(kind), children: () => noChildren });
   }
 
   /** Objects at `prefix`/LABEL; `labels` lists those that are there now. The prefix itself is an object without methods. */
@@ -29,7 +35,7 @@ export class ObjectTree {
   }
 
   node(path: string): TreeNode | undefined {
-    const fixed = this.#fixed.get(path);
+    const fixed = this.#fixed.get(path) ?? this.#hidden.get(path);
     if (fixed !== undefined) return fixed;
     return this.#families.get(path.slice(0, path.lastIndexOf('/')));
   }

@@ -4,6 +4,8 @@ export const busName = 'org.freedesktop.machine1';
 export const managerPath = '/org/freedesktop/machine1';
 export const machinesPath = `${managerPath}/machine`;
 export const imagesPath = `${managerPath}/image`;
+/** What the original does not have is apart from what it has. */
+export const ownPath = '/io/machined';
 export const logControlPath = '/org/freedesktop/LogControl1';
 
 const rememberedPaths = 20_000; // more than that many objects at once only costs the escaping again

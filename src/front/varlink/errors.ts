@@ -30,8 +30,17 @@ const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>
   'too-many-operations': 'io.systemd.MachineImage.TooManyOperations',
 };
 
+/** Errors that an interface has of its own for kinds of failures, with its name: 'io.machined.Machine.NoSuchMachine'. */
+export type OwnErrors = Readonly<Partial<Record<FailureKind, string>>>;
+
 /** What a caller on a Varlink socket is told of a failure. `errnoNumber` gives the number of a name as 'EINVAL', if it has one. */
-export function varlinkError(failure: Failure, errnoNumber: (name: string) => number | undefined): VarlinkError {
+export function varlinkError(
+  failure: Failure,
+  errnoNumber: (name: string) => number | undefined,
+  ownErrors: OwnErrors = {},
+): VarlinkError {
+  const own = ownErrors[failure.kind];
+  if (own !== undefined) return { error: own, parameters: {} };
   if (failure.kind === 'invalid-argument') return invalidParameter(failure.parameter ?? '');
   if (failure.kind !== 'system') return { error: names[failure.kind], parameters: {} };
   const errnoName = failure.errno ?? 'EIO';

@@ -189,7 +189,7 @@ function* describeAll({ machines, processes }: MachineVarlinkServices): Generato
 const descriptions = new WeakMap<Machine, ListOutput>();
 
 /** Machines do not change, but are replaced: each is described once. */
-function describeMachine(machine: Machine, bootId: string): ListOutput {
+export function describeMachine(machine: Machine, bootId: string): ListOutput {
   const known = descriptions.get(machine);
   if (known !== undefined) return known;
   const description = markUnchanging(withoutAbsent({

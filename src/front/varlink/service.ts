@@ -10,7 +10,7 @@ import type { MethodCall } from '../../wire/varlink/call.js';
 import { describe, printDescription } from '../../wire/varlink/idl.js';
 import type { Input, Interface, Method, Output } from '../../wire/varlink/schema.js';
 import { MethodTable } from '../../wire/varlink/validate.js';
-import { varlinkError, type VarlinkError } from './errors.js';
+import { varlinkError, type OwnErrors, type VarlinkError } from './errors.js';
 
 /** A call on its way to a handler. */
 export interface VarlinkCall extends Call {
@@ -67,10 +67,16 @@ export type VarlinkHandlers<D extends Interface> = {
 export interface BoundVarlinkInterface {
   readonly declaration: Interface;
   readonly handlers: Readonly<Record<string, ((input: never, call: VarlinkCall) => unknown) | undefined>>;
+  /** The others are io.systemd.Machine's: the interfaces of the original share those. */
+  readonly ownErrors: OwnErrors;
 }
 
-export function bindVarlink<D extends Interface>(declaration: D, handlers: VarlinkHandlers<D>): BoundVarlinkInterface {
-  return { declaration, handlers };
+export function bindVarlink<D extends Interface>(
+  declaration: D,
+  handlers: VarlinkHandlers<D>,
+  ownErrors: OwnErrors = {},
+): BoundVarlinkInterface {
+  return { declaration, handlers, ownErrors };
 }
 
 export interface ServiceInformation {
@@ -86,7 +92,10 @@ export interface VarlinkServicePorts {
   closeDescriptor(fd: number): void;
 }
 
-type BoundHandler = (input: never, call: VarlinkCall) => unknown;
+interface BoundHandler {
+  readonly handle: (input: never, call: VarlinkCall) => unknown;
+  readonly ownErrors: OwnErrors;
+}
 
 /** The interfaces of one socket: finds the method that is called, checks the input, hands it over, and translates back. */
 export class VarlinkService {
@@ -102,13 +111,13 @@ export class VarlinkService {
     this.#methods = new MethodTable(all.map((bound) => this.#served(bound)));
   }
 
-  #served({ declaration, handlers }: BoundVarlinkInterface): Interface {
+  #served({ declaration, handlers, ownErrors }: BoundVarlinkInterface): Interface {
     const methods: Record<string, Method> = {};
     for (const [name, method] of Object.entries(declaration.methods)) {
-      const handler = handlers[name];
-      if (handler === undefined) continue;
+      const handle = handlers[name];
+      if (handle === undefined) continue;
       methods[name] = method;
-      this.#handlers.set(method, handler);
+      this.#handlers.set(method, { handle, ownErrors });
     }
     return { ...declaration, methods };
   }
@@ -117,19 +126,19 @@ export class VarlinkService {
     const resolved = this.#methods.resolve(call);
     if (!resolved.ok) return errorOutcome(resolved);
     const { method } = resolved.entry;
-    const handler = this.#handlers.get(method) as BoundHandler;
+    const { handle, ownErrors } = this.#handlers.get(method) as BoundHandler;
     const { authorization } = method.extra as MethodExtra;
     const passed: number[] = [];
     let result: unknown;
     try {
-      result = handler(resolved.input as never, new PeerCall(call, peer, authorization, passed));
+      result = handle(resolved.input as never, new PeerCall(call, peer, authorization, passed));
     } catch (error) {
-      return this.#failure(call, error, passed);
+      return this.#failure(call, error, passed, ownErrors);
     }
     if (!(result instanceof Promise)) return outcomeOf(result, passed);
     return result.then(
       (settled) => outcomeOf(settled, passed),
-      (error: unknown) => this.#failure(call, error, passed),
+      (error: unknown) => this.#failure(call, error, passed, ownErrors),
     );
   }
 
@@ -139,10 +148,10 @@ export class VarlinkService {
     this.#ports.log.error(`${call.method} failed unexpectedly: ${stack}`);
   }
 
-  #failure(call: MethodCall, error: unknown, passed: readonly number[]): Outcome {
+  #failure(call: MethodCall, error: unknown, passed: readonly number[], ownErrors: OwnErrors): Outcome {
     for (const fd of passed) this.#ports.closeDescriptor(fd);
     if (error instanceof MethodError) return errorOutcome(error);
-    if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name)));
+    if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name), ownErrors));
     this.failed(call, error);
     return errorOutcome(varlinkError(systemFailure('EIO', 'Internal error'), (name) => this.#ports.errnoNumber(name)));
   }
