@@ -16,6 +16,8 @@ export interface NetworkAddress {
 export interface Guests {
   /** Addresses of the leader's network namespace, without loopback ones; undefined if that is the host's own. */
   addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined>;
+  /** The host's own addresses, without loopback ones. */
+  hostAddresses(): Promise<readonly NetworkAddress[]>;
   /**
    * Addresses of whoever is behind interfaces of the host, by their index, as far as the host has heard of them: of guests
    * with a kernel of their own. None for interfaces that are not there. Fails with Failure 'system'.

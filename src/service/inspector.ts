@@ -18,12 +18,11 @@ export class MachineInspector {
   }
 
   /**
-   * Its network addresses; the host's own are nobody's business here: none. Those of a virtual machine are what the host's
-   * network interfaces to it have seen. Throws Failure 'not-available' (a virtual machine without such interfaces),
+   * Its network addresses. Those of a virtual machine are what the host's network interfaces to it have seen. Throws Failure 'not-available' (a virtual machine without such interfaces),
    * 'no-private-networking', 'system'.
    */
   async addresses(machine: Machine): Promise<readonly NetworkAddress[]> {
-    if (machine.class === 'host') return [];
+    if (machine.class === 'host') return this.#guests.hostAddresses();
     if (machine.class === 'vm' && machine.networkInterfaces.length > 0) return this.#guests.neighbours(machine.networkInterfaces);
     if (machine.class !== 'container') {
       throw new Failure('not-available', 'Requesting IP address data is only supported on container machines.');

@@ -245,6 +245,14 @@ test('objects answer for themselves', async () => {
   await until(() => world.events.length === 2);
 });
 
+test("the host's addresses are its own", async () => {
+  await using setup = await setUp();
+  const { client, world } = setup;
+  assert.deepEqual(await callAny(client, 'GetMachineAddresses', 's', ['.host']), [[]]);
+  world.guests.host.push({ family: 2, bytes: Uint8Array.of(192, 0, 2, 9), interfaceIndex: 2 });
+  assert.deepEqual(await callAny(client, 'GetMachineAddresses', 's', ['.host']), [[[2, Uint8Array.of(192, 0, 2, 9)]]]);
+});
+
 test('a virtual machine has the addresses behind its network interfaces, or none can be had', async () => {
   await using setup = await setUp();
   const { client, world } = setup;

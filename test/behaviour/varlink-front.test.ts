@@ -130,7 +130,9 @@ test('what is inside of machines is told as far as it can be had, or not at all'
     ...nothing, addresses: [{ ifindex: 3, family: 2, address: [192, 0, 2, 7] }],
   });
   await failsWith(machine(client, 'List', { name: 'wired', acquireMetadata: 'yes' }), 'io.systemd.Machine.NotAvailable'); // no OSRelease
+  world.guests.host.push({ family: 2, bytes: Uint8Array.of(192, 0, 2, 9), interfaceIndex: 2 });
   const graceful = await client.callMore('io.systemd.Machine.List', { acquireMetadata: 'graceful' });
+  assert.deepEqual(graceful[0]?.['addresses'], [{ ifindex: 2, family: 2, address: [192, 0, 2, 9] }]);
   assert.deepEqual(graceful.map(({ name }) => name), ['.host', 'one', 'vm', 'wired']);
 
   const refused = 'io.systemd.InteractiveAuthenticationRequired';

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync, readlinkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { after, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failsWith, Guest, helpersOf, identify, look, until } from '../support/guest.js';
@@ -221,6 +222,14 @@ suite('addresses', { skip: skip || (hasIp ? false : 'needs ip(8)') }, () => {
   test('of a process in our own network are not told', async () => {
     using place = look();
     assert.equal(await place.guests.addresses(identify(process.pid)), undefined);
+  });
+
+  test("of the host are those of this process's own network", async () => {
+    using place = look();
+    const listed = await place.guests.hostAddresses();
+    const seen = listed.filter(({ family }) => family === 2).map(({ bytes }) => bytes.join('.'));
+    const known = Object.values(networkInterfaces()).flatMap((list = []) => list.filter(({ family, address }) => family === 'IPv4' && !address.startsWith('127.')));
+    for (const { address } of known) assert.ok(seen.includes(address), `${address} is missing`);
   });
 
   test('take a privileged daemon', async () => {

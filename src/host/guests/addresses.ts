@@ -35,8 +35,16 @@ export function readAddresses(leader: ProcessIdentity): readonly NetworkAddress[
   }
 }
 
+/** The same of our own network namespace. */
+export function readHostAddresses(): readonly NetworkAddress[] {
+  return addressesBehind(openRouteSocket());
+}
+
 function addressesIn(namespace: number): readonly NetworkAddress[] {
-  const fd = inNetworkNamespace(namespace, openRouteSocket);
+  return addressesBehind(inNetworkNamespace(namespace, openRouteSocket));
+}
+
+function addressesBehind(fd: number): readonly NetworkAddress[] {
   try {
     return listAddresses(fd, largestNumber).filter(isOfUse).sort(compare);
   } finally {

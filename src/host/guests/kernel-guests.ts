@@ -3,7 +3,7 @@ import type { ProcessIdentity } from '../../domain/machine.js';
 import type { GuestFiles } from '../../ports/guest-files.js';
 import type { Guests, NetworkAddress } from '../../ports/guests.js';
 import type { Log } from '../../ports/log.js';
-import { readAddresses } from './addresses.js';
+import { readAddresses, readHostAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
 import { KernelGuestFiles } from './kernel-guest-files.js';
 import { readNeighbourAddresses } from './neighbour-addresses.js';
@@ -33,6 +33,10 @@ export class KernelGuests implements Guests, Disposable {
 
   async addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined> {
     return readAddresses(leader);
+  }
+
+  async hostAddresses(): Promise<readonly NetworkAddress[]> {
+    return readHostAddresses();
   }
 
   async neighbours(interfaces: readonly number[]): Promise<readonly NetworkAddress[]> {

@@ -15,11 +15,17 @@ export interface FakeGuest {
 /** Guests by the PID of their leader; others have ended. */
 export class FakeGuests implements Guests {
   readonly guests = new Map<number, FakeGuest>();
+  /** Addresses of the host. */
+  readonly host: NetworkAddress[] = [];
   /** Addresses behind interfaces of the host. */
   readonly behind = new Map<number, readonly NetworkAddress[]>();
 
   async addresses(leader: ProcessIdentity): Promise<readonly NetworkAddress[] | undefined> {
     return this.#look(leader).addresses;
+  }
+
+  async hostAddresses(): Promise<readonly NetworkAddress[]> {
+    return this.host;
   }
 
   async neighbours(interfaces: readonly number[]): Promise<readonly NetworkAddress[]> {
