@@ -5,6 +5,8 @@ export interface Places {
   readonly stateDirectory: string;
   /** What the state files have no room for. */
   readonly extraStateDirectory: string;
+  /** What is kept of mounts that were made in machines. */
+  readonly mountsDirectory: string;
   readonly machineSocket: string;
   /** Where what the original does not have is served. */
   readonly ownSocket: string;
@@ -30,6 +32,7 @@ export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
   return {
     stateDirectory: inSystemd('machines'),
     extraStateDirectory: path.join(runtime, 'machined', 'state'),
+    mountsDirectory: path.join(runtime, 'machined', 'mounts'),
     machineSocket: inSystemd('machine', 'io.systemd.Machine'),
     ownSocket: path.join(runtime, 'machined', 'io.machined'),
     userDatabaseSocket: inSystemd('userdb', 'io.systemd.Machine'),

@@ -49,4 +49,11 @@ export interface GuestFiles {
    * with ENOENT, EINVAL (one is a directory and the other is not), EOPNOTSUPP (owners cannot be mapped there).
    */
   bind(leader: ProcessIdentity, request: BindRequest): Promise<void>;
+  /**
+   * Takes away what `bind` has mounted on an absolute path in the machine, also before the daemon was restarted. Fails with
+   * EINVAL (nothing that `bind` has mounted is to be seen there), EBUSY (it is in use), ENOENT.
+   */
+  unbind(leader: ProcessIdentity, destination: string): Promise<void>;
+  /** What was mounted there need not be remembered: the machine is no more. */
+  forget(leader: ProcessIdentity): void;
 }

@@ -9,6 +9,8 @@ import type { Machines } from './machines.js';
 /** How many copies may be under way at a time. */
 const mostCopies = 64;
 
+const wrongDestination = 'Destination path must be absolute and normalized.';
+
 /** A destination that is '' is the same path as the source. */
 export interface CopyInput extends CopyRequest {
   /** What else is asked for, of which nothing is known. */
@@ -28,7 +30,10 @@ export class MachineFiles implements Disposable {
     this.#authority = authority;
     this.#observation = machines.observe({
       machineNew: () => undefined,
-      machineRemoved: (machine) => this.#cancelCopies(machine),
+      machineRemoved: (machine) => {
+        this.#cancelCopies(machine);
+        files.forget(machine.leader);
+      },
     });
   }
 
@@ -81,6 +86,19 @@ export class MachineFiles implements Disposable {
     await this.#files.bind(machine.leader, { source, destination, readOnly, makeDestination });
   }
 
+  /**
+   * Takes away what `bind` has made. Throws Failure 'not-supported' (not a container), 'invalid-argument', 'system': EINVAL
+   * (there is nothing of that kind), EBUSY.
+   */
+  async unbind(call: Call, machine: Machine, destination: string): Promise<void> {
+    if (machine.class !== 'container') {
+      throw new Failure('not-supported', 'Bind mounting is only supported on container machines.');
+    }
+    if (!isNormalizedPath(destination)) throw invalidArgument('destination', wrongDestination);
+    await authorize(this.#authority, call, { name: machine.name, details: { dest: destination } });
+    await this.#files.unbind(machine.leader, destination);
+  }
+
   /** The machine of that name that comes next is another one. */
   #cancelCopies(ended: Machine): void {
     for (const [copy, machine] of this.#copies) if (machine.name === ended.name) copy.cancel();
@@ -90,7 +108,7 @@ export class MachineFiles implements Disposable {
 function checkPaths({ source, destination }: { source: string; destination: string }): { source: string; destination: string } {
   if (!isNormalizedPath(source)) throw invalidArgument('source', 'Source path must be absolute and normalized.');
   if (destination === '') return { source, destination: source };
-  if (!isNormalizedPath(destination)) throw invalidArgument('destination', 'Destination path must be absolute and normalized.');
+  if (!isNormalizedPath(destination)) throw invalidArgument('destination', wrongDestination);
   return { source, destination };
 }
 

@@ -52,6 +52,19 @@ export function guestFilesCompliance(name: string, setUp: () => Promise<GuestFil
       await other.done;
     });
 
+    test('a mount is taken away again, and nothing else', async () => {
+      await using setup = await setUp();
+      const { files, leader } = setup;
+      await assert.rejects(files.unbind(leader, '/etc'), failsWith('EINVAL'));
+      const bind = { source: '/etc', destination: '/etc', readOnly: true, makeDestination: false };
+      await files.bind(leader, bind);
+      await files.bind(leader, bind);
+      await files.unbind(leader, '/etc');
+      await files.unbind(leader, '/etc');
+      await assert.rejects(files.unbind(leader, '/etc'), failsWith('EINVAL'));
+      files.forget(leader);
+    });
+
     test('a leader that has ended has none', async () => {
       await using setup = await setUp();
       const { files, leader } = setup;
@@ -60,6 +73,7 @@ export function guestFilesCompliance(name: string, setUp: () => Promise<GuestFil
       await assert.rejects(files.copy(leader, setup.shortCopy).done, failsWith('ESRCH'));
       const bind = { source: '/etc', destination: '/etc', readOnly: true, makeDestination: false };
       await assert.rejects(files.bind(leader, bind), failsWith('ESRCH'));
+      await assert.rejects(files.unbind(leader, '/etc'), failsWith('ESRCH'));
     });
   });
 }

@@ -13,7 +13,7 @@ interface Seen {
 /** Argument: the leader's PID. */
 const lookProgram = `
   const { KernelGuests } = await import('/src/build/src/host/guests/kernel-guests.js');
-  const guests = new KernelGuests({ warning: console.error });
+  const guests = new KernelGuests({ warning: console.error }, '/run/mounts-under-test');
   const leader = { pid: Number(process.argv[1]), pidfdId: undefined };
   const addresses = await guests.addresses(leader);
   const release = await guests.osRelease(leader);

@@ -20,10 +20,31 @@ export class Warnings implements Pick<Log, 'warning'> {
   }
 }
 
-export function look(limits: Partial<HelperLimits> = {}): { guests: KernelGuests; log: Warnings } & Disposable {
+export interface Look extends Disposable {
+  readonly guests: KernelGuests;
+  readonly log: Warnings;
+  /** Where mounts are remembered. */
+  readonly mounts: string;
+  /** As the next daemon would see them; the caller disposes of it. */
+  restart(): KernelGuests;
+}
+
+export function look(limits: Partial<HelperLimits> = {}): Look {
   const log = new Warnings();
-  const guests = new KernelGuests(log as unknown as Log, { ...ordinaryLimits, ...limits });
-  return { guests, log, [Symbol.dispose]: () => guests[Symbol.dispose]() };
+  const directory = mkdtempSync(path.join(tmpdir(), 'machined-mounts-'));
+  const mounts = path.join(directory, 'mounts');
+  const start = () => new KernelGuests(log as unknown as Log, mounts, { ...ordinaryLimits, ...limits });
+  const guests = start();
+  return {
+    guests,
+    log,
+    mounts,
+    restart: start,
+    [Symbol.dispose]: () => {
+      guests[Symbol.dispose]();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 export function failsWith(errno: string): (error: unknown) => boolean {
@@ -90,6 +111,24 @@ export class Guest implements Disposable {
   inside(script: string): string {
     const pid = String(this.leader.pid);
     return execFileSync('nsenter', ['-t', pid, '--mount', '--net', '-w/', 'sh', '-ec', script, 'sh', this.root], { encoding: 'utf8' });
+  }
+
+  /** The same, going on until it is ended. */
+  spawn(script: string): { said(line: string): Promise<void>; end(): Promise<void> } {
+    const pid = String(this.leader.pid);
+    const child = spawn('nsenter', ['-t', pid, '--mount', '--net', '-w/', 'sh', '-ec', script, 'sh', this.root], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
+    let output = '';
+    child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
+    return {
+      said: (line) => until(() => output.split('\n').includes(line)),
+      end: async () => {
+        process.kill(-(child.pid as number), 'SIGKILL');
+        await until(() => child.signalCode !== null && !existsSync(`/proc/${child.pid}`));
+      },
+    };
   }
 
   file(name: string): string {

@@ -307,6 +307,7 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
     writeFileSync(honest.file('etc/y'), 'y');
     await Promise.all([
       assert.rejects(bind, failsWith('ETIMEDOUT')),
+      assert.rejects(files.unbind(hostile.leader, '/etc/x'), failsWith('ETIMEDOUT')),
       assert.rejects(copy(place.guests, hostile, 'from', '/etc/x', host.file('x')), failsWith('ETIMEDOUT')),
       assert.rejects(copy(place.guests, hostile, 'to', host.path, '/etc/x'), failsWith('ETIMEDOUT')),
       assert.rejects(copy(place.guests, hostile, 'to', host.path, '/etc/y'), failsWith('ETIMEDOUT')),
@@ -387,6 +388,93 @@ suite('bind mounts', { skip }, () => {
       }
     });
   }
+
+  for (const userNamespace of [false, true]) {
+    test(`are taken out of a guest ${userNamespace ? 'with' : 'without'} users of its own, and no other mounts are`, async () => {
+      using place = look();
+      using guest = await Guest.start({ userNamespace });
+      using host = new HostDirectory();
+      execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', host.path]); // where owners can be mapped
+      try {
+        writeFileSync(host.file('f'), 'f');
+        if (userNamespace) execFileSync('chown', [`${shift}:${shift}`, guest.root]);
+        const { files } = place.guests;
+        const bind = (source: string, destination: string) =>
+          files.bind(guest.leader, { source, destination, readOnly: false, makeDestination: true });
+        const gone = (destination: string, errno: string) => assert.rejects(files.unbind(guest.leader, destination), failsWith(errno));
+        const mountsInside = () => guest.inside('cat /proc/self/mountinfo').split('\n').length;
+        const before = mountsInside();
+        await bind(host.path, '/new/dir');
+        await bind(host.file('f'), '/new/file');
+        assert.equal(mountsInside(), before + 2);
+
+        for (const other of ['/usr', '/etc', '/proc', '/new', '/new/dir/f', '/new/dir/..']) await gone(other, 'EINVAL');
+        await gone('/none', 'ENOENT');
+        await gone('/', 'EINVAL');
+        assert.equal(mountsInside(), before + 2);
+
+        // what lies over ours is the guest's
+        guest.inside('mount -t tmpfs tmpfs "$1/new/dir"');
+        await gone('/new/dir', 'EINVAL');
+        guest.inside('umount "$1/new/dir"');
+        assert.equal(readFileSync(host.file('f'), 'utf8'), 'f');
+
+        // a link to it is not it; a link on the way may lead there
+        symlinkSync('new/dir', guest.file('link'));
+        symlinkSync('/new', guest.file('way'));
+        await gone('/link', 'EINVAL');
+        await files.unbind(guest.leader, '/way/dir');
+        await gone('/new/dir', 'EINVAL');
+
+        await files.unbind(guest.leader, '/new/file');
+        assert.equal(mountsInside(), before);
+        assert.ok(existsSync(host.file('f')));
+        assert.deepEqual(readdirSync(place.mounts), []);
+      } finally {
+        execFileSync('umount', ['-l', host.path]);
+      }
+    });
+  }
+
+  test('are not taken away while they are in use', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    const { files } = place.guests;
+    await files.bind(guest.leader, { source: host.path, destination: '/x', readOnly: false, makeDestination: true });
+    const user = guest.spawn('cd "$1/x"; echo here; exec sleep 1000');
+    await user.said('here');
+    await assert.rejects(files.unbind(guest.leader, '/x'), (error) => {
+      assert.match(String(error), /is in use in the machine: end the processes/);
+      return failsWith('EBUSY')(error);
+    });
+    await user.end();
+    await files.unbind(guest.leader, '/x');
+  });
+
+  test('are remembered over a restart, for as long as their guest runs', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using ending = await Guest.start();
+    using host = new HostDirectory();
+    const request = { source: host.path, destination: '/x', readOnly: false, makeDestination: true };
+    await place.guests.files.bind(guest.leader, request);
+    await place.guests.files.bind(ending.leader, request);
+    assert.equal(readdirSync(place.mounts).length, 2);
+    await ending.end();
+    place.guests[Symbol.dispose]();
+    using next = place.restart();
+    assert.equal(readdirSync(place.mounts).length, 1);
+    await next.files.unbind(guest.leader, '/x');
+    await assert.rejects(next.files.unbind(guest.leader, '/x'), failsWith('EINVAL'));
+    await next.files.bind(guest.leader, request);
+    next.files.forget(guest.leader);
+    assert.deepEqual(readdirSync(place.mounts), []);
+    await assert.rejects(next.files.unbind(guest.leader, '/x'), failsWith('EINVAL'));
+    mkdirSync(path.join(place.mounts, `${guest.leader.pid}-${guest.leader.pidfdId}`));
+    await next.files.bind(guest.leader, request);
+    assert.match(place.log.warnings.at(-1) ?? '', /cannot be noted: .*EISDIR/);
+  });
 
   test('leave the helper where it was', async () => {
     using place = look({ processes: 1 });

@@ -156,7 +156,7 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
     const { pid, pidfdId } = hostile.leader;
     const program = `
       const { KernelGuests } = await import(${JSON.stringify(module)});
-      await new KernelGuests({ warning() {} }).osRelease({ pid: ${pid}, pidfdId: ${pidfdId === undefined ? 'undefined' : `${pidfdId}n`} });`;
+      await new KernelGuests({ warning() {} }, '/nowhere/mounts').osRelease({ pid: ${pid}, pidfdId: ${pidfdId === undefined ? 'undefined' : `${pidfdId}n`} });`;
     const daemon = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
     await until(() => helpersOf(daemon.pid as number).length === 1);
     const [helper] = helpersOf(daemon.pid as number);

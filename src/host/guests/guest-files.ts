@@ -8,7 +8,8 @@ import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
 import { makeDirectory, makeNode, O_PATH, openEntry } from '../kernel/file-calls.js';
 import { locateInRoot, makeFilesAs, withFileRightsOf } from '../kernel/guest-root.js';
 import { errorText } from '../kernel/libc.js';
-import { attachMount, cloneMount, makePrivate, mapOwners } from '../kernel/mounts.js';
+import { rootOfMount } from '../kernel/file-status.js';
+import { attachMount, cloneMount, detachMount, makePrivate, mapOwners } from '../kernel/mounts.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { inRootOf, type GuestUser } from './guest-root-user.js';
 import { TreeCopy } from './tree-copy.js';
@@ -85,10 +86,10 @@ function keep(opened: UndoStack, fd: number): number {
   return fd;
 }
 
-/** Throws Failure 'system'. */
-export function bindMount(leader: ProcessIdentity, request: BindRequest): void {
+/** Returns the kernel's id of the new mount. Throws Failure 'system'. */
+export function bindMount(leader: ProcessIdentity, request: BindRequest): string {
   const { source, destination } = request;
-  explained(`Failed to mount ${source} on ${destination} in machine's namespace: `, () => {
+  return explained(`Failed to mount ${source} on ${destination} in machine's namespace: `, () =>
     inRootOf(leader, (root, rootUser, pin) => {
       using opened = new UndoStack();
       const namespace = keep(opened, openSync(`/proc/${leader.pid}/ns/mnt`, 'r'));
@@ -102,8 +103,51 @@ export function bindMount(leader: ProcessIdentity, request: BindRequest): void {
       const find = () => locateDestination(root, request, isDirectory);
       const target = keep(opened, rootUser === undefined ? find() : withFileRightsOf(rootUser.uid, rootUser.gid, find));
       attachMount(mount, target, namespace);
-    });
-  });
+      return String(rootOfMount(mount));
+    }),
+  );
+}
+
+/**
+ * Takes away what is mounted on a path of the guest if it is one of `mounts`, ids of mounts that bindMount made; which one
+ * it was. Throws Failure 'system': EINVAL (it is none of them), EBUSY, ENOENT.
+ */
+export function unbindMount(leader: ProcessIdentity, destination: string, mounts: readonly string[]): string {
+  return explained(`Failed to take away what is mounted on ${destination} in machine's namespace: `, () =>
+    inRootOf(leader, (root, rootUser, pin) => {
+      using opened = new UndoStack();
+      const namespace = keep(opened, openSync(`/proc/${leader.pid}/ns/mnt`, 'r'));
+      pin.assertAlive(); // so that the namespace is this process's
+      const name = nameOf(destination);
+      const find = () => locateInRoot(root, path.dirname(destination));
+      const parent = keep(opened, rootUser === undefined ? find() : withFileRightsOf(rootUser.uid, rootUser.gid, find));
+      const mount = mountedOn(parent, name);
+      if (mount === undefined || !mounts.includes(String(mount))) {
+        throw systemFailure('EINVAL', `Nothing that was bound into the machine is mounted on ${destination}`);
+      }
+      detachOrExplain(parent, name, namespace, destination);
+      return String(mount);
+    }),
+  );
+}
+
+/** Keeps nothing of it open: that would keep it busy. */
+function mountedOn(directory: number, name: Buffer): bigint | undefined {
+  const entry = openEntry(directory, name, O_PATH);
+  try {
+    return rootOfMount(entry);
+  } finally {
+    closeSync(entry);
+  }
+}
+
+function detachOrExplain(parent: number, name: Buffer, namespace: number, destination: string): void {
+  try {
+    detachMount(parent, name, namespace);
+  } catch (error) {
+    if (errnoNameOf(error) !== 'EBUSY') throw error;
+    throw systemFailure('EBUSY', `What is mounted on ${destination} is in use in the machine: end the processes that use it first`, error);
+  }
 }
 
 function isOwnUserNamespace(namespace: number): boolean {

@@ -4,7 +4,7 @@ import { isFailure } from '../../domain/failure.js';
 import { changeImage } from '../images/change-image.js';
 import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
-import { bindMount, copyFiles, locateCopy, openRootDirectory } from './guest-files.js';
+import { bindMount, copyFiles, locateCopy, openRootDirectory, unbindMount } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
 import { findEntrance, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
@@ -36,10 +36,8 @@ const tasks: TaskHandlers = {
     copyFiles(copy, rootUser, from as number, to as number);
     return { output: null };
   },
-  'bind': ({ leader, bind }) => {
-    bindMount(identityOf(leader), bind);
-    return { output: null };
-  },
+  'bind': ({ leader, bind }) => ({ output: bindMount(identityOf(leader), bind) }),
+  'unbind': ({ leader, destination, mounts }) => ({ output: unbindMount(identityOf(leader), destination, mounts) }),
   'open-terminal': ({ leader }) => {
     const { number, master } = openTerminal(identityOf(leader));
     return { output: number, fds: [master] };

@@ -3,17 +3,22 @@ import type { ProcessIdentity } from '../../domain/machine.js';
 import type { BindRequest, CopyRequest, GuestFiles, Operation } from '../../ports/guest-files.js';
 import type { Log } from '../../ports/log.js';
 import { closeAll } from '../kernel/socket-message.js';
+import { failureOf } from '../kernel/system-error.js';
 import type { HelperOperation, HelperPool } from './helper-pool.js';
+import type { MountRecords } from './mount-records.js';
 import { leaderText } from './protocol.js';
 
 /** Reaches into guests by their /proc directories: in helper processes, as a guest can hold up whoever walks its paths. */
 export class KernelGuestFiles implements GuestFiles {
   readonly #log: Log;
   readonly #helpers: HelperPool;
+  readonly #mounts: MountRecords;
 
   /** The pool's owner disposes of it. */
-  constructor(log: Log, helpers: HelperPool) {
+  constructor(log: Log, helpers: HelperPool, mounts: MountRecords) {
     this.#log = log;
+    this.#mounts = mounts;
+    this.#note('of guests that have ended', () => mounts.sweep());
     this.#helpers = helpers;
   }
 
@@ -42,7 +47,35 @@ export class KernelGuestFiles implements GuestFiles {
   }
 
   async bind(leader: ProcessIdentity, bind: BindRequest): Promise<void> {
-    await this.#warned(leader, this.#helpers.ask('bind', { leader: leaderText(leader), bind }));
+    const { output: mount } = await this.#warned(leader, this.#helpers.ask('bind', { leader: leaderText(leader), bind }));
+    this.#note(`of process ${leader.pid}`, () => this.#mounts.add(leader, mount));
+  }
+
+  async unbind(leader: ProcessIdentity, destination: string): Promise<void> {
+    const mounts = this.#recorded(leader);
+    const { output: mount } = await this.#warned(leader, this.#helpers.ask('unbind', { leader: leaderText(leader), destination, mounts }));
+    this.#note(`of process ${leader.pid}`, () => this.#mounts.remove(leader, mount));
+  }
+
+  forget(leader: ProcessIdentity): void {
+    this.#note(`of process ${leader.pid}`, () => this.#mounts.forget(leader));
+  }
+
+  #recorded(leader: ProcessIdentity): readonly string[] {
+    try {
+      return this.#mounts.of(leader);
+    } catch (error) {
+      throw failureOf(error, 'Cannot read what was bound into the machine');
+    }
+  }
+
+  /** What has been done stays done. */
+  #note(ofWhom: string, change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.#log.warning(failureOf(error, `The mounts ${ofWhom} cannot be noted`).message);
+    }
   }
 
   /** The log learns of a guest that does not answer, and of helpers that fail. */

@@ -6,6 +6,7 @@ import type { Log } from '../../ports/log.js';
 import { readAddresses, readHostAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
 import { KernelGuestFiles } from './kernel-guest-files.js';
+import { MountRecords } from './mount-records.js';
 import { readNeighbourAddresses } from './neighbour-addresses.js';
 import { leaderText, type LeaderText } from './protocol.js';
 
@@ -21,10 +22,11 @@ export class KernelGuests implements Guests, Disposable {
   /** What is being asked, so that no guest keeps more than one helper waiting at a time. */
   readonly #asking = new Map<string, Promise<ReadonlyMap<string, string> | undefined>>();
 
-  constructor(log: Log, limits: HelperLimits = ordinaryLimits) {
+  /** `mountsDirectory`: where it is kept what was mounted into guests. */
+  constructor(log: Log, mountsDirectory: string, limits: HelperLimits = ordinaryLimits) {
     this.#log = log;
     this.#helpers = new HelperPool(limits);
-    this.files = new KernelGuestFiles(log, this.#helpers);
+    this.files = new KernelGuestFiles(log, this.#helpers, new MountRecords(mountsDirectory));
   }
 
   [Symbol.dispose](): void {

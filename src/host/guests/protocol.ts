@@ -16,7 +16,10 @@ export interface Tasks {
   'locate-copy': Task<{ readonly leader: LeaderText; readonly copy: CopyRequest }, { readonly rootUser: GuestUser | null }>;
   /** May take hours. What 'locate-copy' has found comes with it. */
   'copy': Task<{ readonly copy: CopyRequest; readonly rootUser: GuestUser | null }, null>;
-  'bind': Task<{ readonly leader: LeaderText; readonly bind: BindRequest }, null>;
+  /** The kernel's id of the mount that was made. */
+  'bind': Task<{ readonly leader: LeaderText; readonly bind: BindRequest }, string>;
+  /** One of these mounts; which one it was. */
+  'unbind': Task<{ readonly leader: LeaderText; readonly destination: string; readonly mounts: readonly string[] }, string>;
   /** One descriptor: the master. The number is that of /dev/pts. */
   'open-terminal': Task<{ readonly leader: LeaderText }, number>;
   /** One descriptor: a socket that is connected to the system bus. Whom the bus takes it for, by its own ids. */

@@ -10,6 +10,10 @@ const AT_SYMLINK_NOFOLLOW = 0x100;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
 const STATX_ATTR_IMMUTABLE = 0x10n;
+const AT_EMPTY_PATH = 0x1000;
+const STATX_MNT_ID = 0x1000;
+const STATX_MNT_ID_UNIQUE = 0x4000;
+const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 const statusSize = 256; // struct statx
 const W_OK = 2;
 
@@ -104,6 +108,16 @@ export function readFileStatus(path: string, links: 'follow' | 'as-links'): File
   }
   status.fill(0, 64, 80); // the time of last use, which changes with every look
   return new FileStatus(status);
+}
+
+/**
+ * The kernel's id of the mount whose root an open file is; undefined if it is not the root of one. Since Linux 6.8, no later
+ * mount of this boot has the same. Throws SystemError.
+ */
+export function rootOfMount(fd: number): bigint | undefined {
+  const status = Buffer.alloc(statusSize);
+  if (statx(statxNumber, fd, '', AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, status) < 0) throw new SystemError(errno(), 'statx');
+  return (status.readBigUInt64LE(8) & STATX_ATTR_MOUNT_ROOT) === 0n ? undefined : status.readBigUInt64LE(144);
 }
 
 /** Whether a file cannot be written because of where it is: on a file system that is mounted read-only. */

@@ -11,6 +11,8 @@ export interface FakeCopy extends CopyRequest {
 export class FakeGuestFiles implements GuestFiles {
   readonly copies: FakeCopy[] = [];
   readonly binds: (BindRequest & { readonly pid: number })[] = [];
+  /** PIDs of leaders. */
+  readonly forgotten: number[] = [];
   /** Whether a copy is done at once. */
   copiesEnd = (_request: CopyRequest): boolean => true;
   /** PIDs of leaders that are no more. */
@@ -43,6 +45,17 @@ export class FakeGuestFiles implements GuestFiles {
   async bind({ pid }: ProcessIdentity, request: BindRequest): Promise<void> {
     this.#failIfWanted(pid);
     this.binds.push({ ...request, pid });
+  }
+
+  async unbind({ pid }: ProcessIdentity, destination: string): Promise<void> {
+    this.#failIfWanted(pid);
+    const index = this.binds.findLastIndex((bind) => bind.pid === pid && bind.destination === destination);
+    if (index < 0) throw systemFailure('EINVAL', `Nothing that was bound into the machine is mounted on ${destination}`);
+    this.binds.splice(index, 1);
+  }
+
+  forget({ pid }: ProcessIdentity): void {
+    this.forgotten.push(pid);
   }
 
   #failIfWanted(pid: number): void {
