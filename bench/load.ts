@@ -12,6 +12,7 @@ import { DaemonUnderLoad, expectMachines } from './daemon.js';
 import { machinePrefix, spareLeaders, type LoadPlan, type LoadResult, type Measurement } from './plan.js';
 import { leaderOf, writeStateFiles } from './state.js';
 import { median } from './statistics.js';
+import { repeat, timed } from './timing.js';
 
 interface Operation {
   readonly name: string;
@@ -26,8 +27,6 @@ const fewCalls = 4;
 const signalLimit = 10_000;
 /** Milliseconds in which a daemon has nothing else to do than to forget a machine. */
 const forgetTime = 2;
-/** Calls that are measured even if they take longer than the plan's duration. */
-const fewestCalls = 5;
 
 const managerSignals = {
   sender: 'org.freedesktop.machine1', path: '/org/freedesktop/machine1', interface: 'org.freedesktop.machine1.Manager',
@@ -192,23 +191,6 @@ function withResolvers<T>() {
     reject = onError;
   });
   return { promise, resolve, reject };
-}
-
-/** @returns the microseconds of every call. `depth` of them are under way at any time. */
-async function repeat(run: () => Promise<unknown>, depth: number, milliseconds: number): Promise<readonly number[]> {
-  const latencies: number[] = [];
-  const end = performance.now() + milliseconds;
-  const worker = async () => {
-    while (performance.now() < end || latencies.length < fewestCalls) latencies.push(await timed(run));
-  };
-  await Promise.all(Array.from({ length: depth }, worker));
-  return latencies;
-}
-
-async function timed(run: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now();
-  await run();
-  return (performance.now() - begin) * 1000;
 }
 
 async function measure(daemon: DaemonUnderLoad, work: () => Promise<readonly number[]>): Promise<Measurement> {

@@ -47,3 +47,31 @@ export interface LoadResult {
   /** By the operation's name, see `operations` in load.ts. */
   readonly measurements: Readonly<Record<string, Measurement>>;
 }
+
+/** Of one round of guests-load.ts. */
+export interface GuestsPlan {
+  readonly daemon: DaemonName;
+  /** Milliseconds that each look is repeated for, and each part of the tails. */
+  readonly duration: number;
+  readonly tailDuration: number;
+  /** How many shells are opened and mounts made, each. */
+  readonly repetitions: number;
+}
+
+/** A container with the host's users, and one with users of its own: both run systemd. */
+export const bootedGuests = { host: 'booted', own: 'shifted' } as const;
+/** Containers of a single process, besides those. */
+export const crowdGuests = 18;
+export const crowdPrefix = 'crowd';
+
+/** Of one round of images-load.ts. */
+export interface ImagesPlan {
+  readonly daemon: DaemonName;
+  readonly part: 'list' | 'change';
+  /** What the table says they are. */
+  readonly subject: string;
+  readonly duration: number;
+}
+
+/** What images-load.ts finds in /var/lib/machines, for the part 'change'. */
+export const benchImages = { tree: 'bench-tree', raw: 'bench-raw', manyFiles: 'bench-many' } as const;

@@ -2,7 +2,8 @@ import { median } from './statistics.js';
 
 export interface Row {
   readonly operation: string;
-  readonly machines: number;
+  /** What it was measured on: the number of machines, or the kind of guest. */
+  readonly subject: string;
   readonly unit: 'µs' | 'ms' | 'MiB';
   /** One value per round. */
   readonly real: readonly number[];
@@ -20,7 +21,8 @@ export interface Verdict {
   readonly missed: boolean;
 }
 
-const titles = ['operation', 'machines', 'unit', 'real', 'ours', 'ratio', 'aim', 'CPU real', 'CPU ours'];
+const titlesAfterSubject = ['unit', 'real', 'ours', 'ratio', 'aim', 'CPU real', 'CPU ours'];
+const textTitles = ['operation', 'unit', 'aim'];
 
 /** Medians of the rounds, and the median of the rounds' ratios. */
 export function judge(row: Row): Verdict {
@@ -32,7 +34,7 @@ export function judge(row: Row): Verdict {
   const missed = measured !== undefined && measured > limit;
   const aim = 'ratio' in row.aim ? `≤ ${limit}` : `≤ ${limit} ${row.unit}`;
   const cells = [
-    row.operation, String(row.machines), row.unit, show(real), show(ours), ratio === undefined ? '-' : ratio.toFixed(2),
+    row.operation, row.subject, row.unit, show(real), show(ours), ratio === undefined ? '-' : ratio.toFixed(2),
     missed ? `${aim} missed` : aim, show(median(row.processor.real)), show(median(row.processor.ours)),
   ];
   return { cells, missed };
@@ -45,11 +47,12 @@ function pairs({ real, ours }: Row): readonly (readonly [number, number])[] {
   });
 }
 
-/** As a Markdown table that is also readable as text. */
-export function printTable(rows: readonly Row[]): string {
+/** As a Markdown table that is also readable as text; `subject` is the title of that column. */
+export function printTable(rows: readonly Row[], subject: string): string {
+  const titles = ['operation', subject, ...titlesAfterSubject];
   const lines = [titles, ...rows.map((row) => judge(row).cells)];
   const widths = titles.map((_, column) => Math.max(...lines.map((cells) => (cells[column] ?? '').length)));
-  const isText = (column: number) => titles[column] === 'operation' || titles[column] === 'unit' || titles[column] === 'aim';
+  const isText = (column: number) => textTitles.includes(titles[column] ?? '');
   const print = (cells: readonly string[]) =>
     `| ${cells.map((cell, column) => (isText(column) ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
   const rule = `|${widths.map((width, column) => (isText(column) ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
