@@ -62,3 +62,9 @@ export function polkit(action: Action, options: PolkitOptions = {}): Authorizati
 export const openPty = polkit('open-pty', { subject: 'machine', owner: true, ownHostAction: true });
 export const login = polkit('login', { subject: 'machine', verb: 'login', owner: true, ownHostAction: true });
 export const shell = polkit('shell', { subject: 'machine', owner: true, ownHostAction: true });
+
+/** Whoever began an operation may cancel it, and whom polkit would have let begin it. */
+export const cancelAuthorizations = {
+  copy: polkit('manage-machines', { subject: 'machine', verb: 'cancel', owner: true }),
+  image: polkit('manage-images', { subject: 'image', verb: 'cancel', owner: true }),
+} as const;

@@ -23,6 +23,7 @@ export type FailureKind =
   | 'access-denied'
   | 'interactive-authentication-required'
   | 'too-many-operations'
+  | 'no-such-operation'
   | 'system';
 
 export interface FailureDetails {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { Operations } from '../domain/operations.js';
 import { UndoStack } from '../domain/undo.js';
 import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
@@ -66,11 +67,12 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
+  const operations = new Operations();
   const imageHelpers = undo.use(new HelperPool(ordinaryLimits));
   const images = new ImageCatalogue(new HostImages(log), new HostImageContents(imageHelpers));
   const imageChanges = new HostImageChanges(log, imageHelpers);
-  const keeper = new ImageKeeper(images, imageChanges, authority);
-  const files = undo.use(new MachineFiles(guests.files, authority, machines));
+  const keeper = new ImageKeeper(images, imageChanges, authority, operations);
+  const files = undo.use(new MachineFiles(guests.files, authority, machines, operations));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
   const services: ManagerServices = {
     authority, machines, users, inspector, terminals, files, images, keeper, processes, pool: new ImagePool(),

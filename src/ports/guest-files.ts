@@ -1,4 +1,5 @@
 import type { ProcessIdentity } from '../domain/machine.js';
+import type { WorkControl } from '../domain/operations.js';
 
 export interface CopyRequest {
   /** As seen from the machine. */
@@ -21,14 +22,6 @@ export interface BindRequest {
   readonly makeDestination: boolean;
 }
 
-/** Something that takes its time. */
-export interface Operation {
-  /** Rejects with Failure 'system'. */
-  readonly done: Promise<void>;
-  /** `done` rejects with ECANCELED. What has been made so far may stay, under temporary names. */
-  cancel(): void;
-}
-
 /**
  * Reaches into the files of what runs behind a process. A guest may be hostile: none of its symbolic links leads to the
  * host, it can keep nobody waiting but the copies of its own files, and a process that was replaced since is not touched.
@@ -41,9 +34,10 @@ export interface GuestFiles {
   openRoot(leader: ProcessIdentity): Promise<number>;
   /**
    * Copies a file or a tree; with a user namespace, everything becomes its root user's or, outside, root's. Directories are
-   * merged. Fails with ENOENT, EEXIST (a file is there), ENOTDIR (a file is where a directory is to be), ENOSPC, ….
+   * merged. Fails with ENOENT, EEXIST (a file is there), ENOTDIR (a file is where a directory is to be; all the rest is
+   * copied), ENOSPC, …, ECANCELED: then what it has made is taken back, but where a file took another's place.
    */
-  copy(leader: ProcessIdentity, request: CopyRequest): Operation;
+  copy(leader: ProcessIdentity, request: CopyRequest, control?: WorkControl): Promise<void>;
   /**
    * Makes a file or directory of the host appear in the machine, with its owners mapped if it has a user namespace. Fails
    * with ENOENT, EINVAL (one is a directory and the other is not), EOPNOTSUPP (owners cannot be mapped there).

@@ -1,4 +1,5 @@
 import type { Image } from '../domain/image.js';
+import type { WorkControl } from '../domain/operations.js';
 
 /**
  * The images of this host, as they are at the moment of the call. `.host` is always there; of several images with one
@@ -20,12 +21,12 @@ export interface Images {
  * below.
  */
 export interface ImageChanges {
-  /** With what belongs to it. Of an image that is a symbolic link, only the link is removed. */
-  remove(image: Image): Promise<void>;
+  /** With what belongs to it. Of an image that is a symbolic link, only the link is removed. This cannot be canceled. */
+  remove(image: Image, control?: Pick<WorkControl, 'report'>): Promise<void>;
   /** With what belongs to it. EEXIST: another image has that name. `newName` has passed checkImageName, as below. */
   rename(image: Image, newName: string): Promise<void>;
-  /** The new image lies in the pool. EEXIST, EOPNOTSUPP (a device). */
-  clone(image: Image, newName: string, readOnly: boolean): Promise<void>;
+  /** The new image lies in the pool. EEXIST, EOPNOTSUPP (a device), ECANCELED. */
+  clone(image: Image, newName: string, readOnly: boolean, control?: WorkControl): Promise<void>;
   markReadOnly(image: Image, readOnly: boolean): Promise<void>;
   /** In bytes; undefined: none. EOPNOTSUPP (not a subvolume), ENOTCONN (nothing accounts for it). */
   setLimit(image: Image, limit: bigint | undefined): Promise<void>;

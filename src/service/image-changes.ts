@@ -1,12 +1,10 @@
 import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
 import { checkImageName, hostImageName, isHiddenImage, type Image } from '../domain/image.js';
+import type { OperationFacts, OperationKind, Operations, Progress, WorkControl } from '../domain/operations.js';
 import type { Authority } from '../ports/authority.js';
 import type { ImageChanges } from '../ports/images.js';
 import { authorize, type Call } from './call.js';
 import type { ImageCatalogue } from './images.js';
-
-/** How many changes may be under way at a time. */
-const mostChanges = 64;
 
 const noLimit = 0xffff_ffff_ffff_ffffn;
 const largestFile = 0x7fff_ffff_ffff_ffffn;
@@ -35,43 +33,44 @@ export class ImageKeeper {
   readonly #images: ImageCatalogue;
   readonly #changes: ImageChanges;
   readonly #authority: Authority;
-  #underWay = 0;
+  readonly #operations: Operations;
 
-  constructor(images: ImageCatalogue, changes: ImageChanges, authority: Authority) {
+  constructor(images: ImageCatalogue, changes: ImageChanges, authority: Authority, operations: Operations) {
     this.#images = images;
     this.#changes = changes;
     this.#authority = authority;
+    this.#operations = operations;
   }
 
   async remove(call: Call, image: Image): Promise<void> {
     await authorize(this.#authority, call, { name: image.name });
-    await this.#carryOut(() => this.#changes.remove(image));
+    await this.#carryOut(call, { kind: 'remove', image }, (control) => this.#changes.remove(image, control));
   }
 
   /** Throws Failure 'invalid-argument'. */
   async rename(call: Call, image: Image, newName: string): Promise<void> {
     checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name, details: { new_name: newName } });
-    await this.#carryOut(() => this.#changes.rename(image, newName), 'Failed to rename image');
+    await explaining('Failed to rename image', () => this.#changes.rename(image, newName));
   }
 
   /** Throws Failure 'invalid-argument'. */
   async clone(call: Call, image: Image, newName: string, readOnly: boolean): Promise<void> {
     checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name, details: { new_name: newName } });
-    await this.#carryOut(() => this.#changes.clone(image, newName, readOnly));
+    await this.#carryOut(call, { kind: 'clone', image, newName }, (control) => this.#changes.clone(image, newName, readOnly, control));
   }
 
   async markReadOnly(call: Call, image: Image, readOnly: boolean): Promise<void> {
     await authorize(this.#authority, call, { name: image.name, details: { read_only: readOnly ? '1' : '0' } });
-    await this.#carryOut(() => this.#changes.markReadOnly(image, readOnly));
+    await this.#changes.markReadOnly(image, readOnly);
   }
 
   /** Throws Failure 'invalid-argument'. */
   async setLimit(call: Call, image: Image, limit: bigint): Promise<void> {
     await authorize(this.#authority, call, { name: image.name });
     const checked = checkLimit(limit);
-    await this.#carryOut(() => this.#changes.setLimit(image, checked));
+    await this.#changes.setLimit(image, checked);
   }
 
   /** Several changes, one after the other. What was done before one of them fails stays. Throws Failure 'invalid-argument'. */
@@ -79,12 +78,10 @@ export class ImageKeeper {
     if (newName !== undefined) checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name });
     const checked = limit === undefined ? undefined : checkLimit(limit);
-    await this.#carryOut(async () => {
-      if (newName !== undefined) await this.#changes.rename(image, newName);
-      const renamed = newName === undefined ? image : this.#images.byName(newName);
-      if (readOnly !== undefined) await this.#changes.markReadOnly(renamed, readOnly);
-      if (limit !== undefined) await this.#changes.setLimit(renamed, checked);
-    });
+    if (newName !== undefined) await this.#changes.rename(image, newName);
+    const renamed = newName === undefined ? image : this.#images.byName(newName);
+    if (readOnly !== undefined) await this.#changes.markReadOnly(renamed, readOnly);
+    if (limit !== undefined) await this.#changes.setLimit(renamed, checked);
   }
 
   /** Throws Failure 'invalid-argument', 'not-supported'. */
@@ -92,7 +89,7 @@ export class ImageKeeper {
     await authorize(this.#authority, call, {});
     const checked = checkLimit(limit);
     try {
-      await this.#carryOut(() => this.#changes.setPoolLimit(checked));
+      await this.#changes.setPoolLimit(checked);
     } catch (error) {
       if (!isFailure(error, 'system') || error.errno !== 'EOPNOTSUPP') throw error;
       throw new Failure('not-supported', 'Quota is only supported on btrfs.', { cause: error });
@@ -106,18 +103,29 @@ export class ImageKeeper {
   async clean(call: Call, mode: CleaningMode): Promise<readonly RemovedImage[]> {
     await authorize(this.#authority, call, { details: { mode } });
     const removed: RemovedImage[] = [];
-    await this.#carryOut(async () => {
+    await this.#carryOut(call, { kind: 'clean' }, async ({ report, canceled }) => {
+      let before = 0; // files that have gone with earlier images
       for (const image of await this.#images.list()) {
         const isMeant = image.name !== hostImageName && (mode === 'all' || isHiddenImage(image.name));
-        if (isMeant && (await this.#removeUnlessNeeded(image))) removed.push({ name: image.name, usageExclusive: image.usageExclusive });
+        if (!isMeant) continue;
+        if (canceled.aborted) throw systemFailure('ECANCELED', 'Operation canceled');
+        let files = 0;
+        const count = ({ filesDone = 0 }: Progress) => {
+          files = filesDone;
+          report({ filesDone: before + files });
+        };
+        if (await this.#removeUnlessNeeded(image, { report: count })) {
+          removed.push({ name: image.name, usageExclusive: image.usageExclusive });
+        }
+        before += files;
       }
     });
     return removed;
   }
 
-  async #removeUnlessNeeded(image: Image): Promise<boolean> {
+  async #removeUnlessNeeded(image: Image, control: Pick<WorkControl, 'report'>): Promise<boolean> {
     try {
-      await this.#changes.remove(image);
+      await this.#changes.remove(image, control);
       return true;
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
@@ -126,17 +134,31 @@ export class ImageKeeper {
     }
   }
 
-  async #carryOut(change: () => Promise<void>, attempt?: string): Promise<void> {
-    if (this.#underWay >= mostChanges) throw new Failure('too-many-operations', 'Too many ongoing operations.');
-    this.#underWay++;
-    try {
-      await change();
-    } catch (error) {
-      if (attempt === undefined || !isFailure(error, 'system')) throw error;
-      throw explained(error, attempt);
-    } finally {
-      this.#underWay--;
-    }
+  async #carryOut(call: Call, { kind, image, newName }: ImageWork, work: (control: WorkControl) => Promise<void>): Promise<void> {
+    const { uid, pid } = await call.caller();
+    const facts: OperationFacts = {
+      kind,
+      subject: image === undefined ? undefined : { type: 'image', name: image.name },
+      source: newName === undefined ? undefined : image?.name,
+      destination: newName,
+      owner: { uid, pid },
+    };
+    await this.#operations.carryOut(facts, work);
+  }
+}
+
+interface ImageWork {
+  readonly kind: OperationKind;
+  readonly image?: Image;
+  readonly newName?: string;
+}
+
+async function explaining(attempt: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!isFailure(error, 'system')) throw error;
+    throw explained(error, attempt);
   }
 }
 

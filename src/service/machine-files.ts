@@ -2,12 +2,10 @@ import { Failure, invalidArgument, systemFailure } from '../domain/failure.js';
 import type { Machine } from '../domain/machine.js';
 import { isNormalizedPath } from '../domain/path.js';
 import type { Authority } from '../ports/authority.js';
-import type { BindRequest, CopyRequest, GuestFiles, Operation } from '../ports/guest-files.js';
+import type { Operations } from '../domain/operations.js';
+import type { BindRequest, CopyRequest, GuestFiles } from '../ports/guest-files.js';
 import { authorize, type Call } from './call.js';
 import type { Machines } from './machines.js';
-
-/** How many copies may be under way at a time. */
-const mostCopies = 64;
 
 const wrongDestination = 'Destination path must be absolute and normalized.';
 
@@ -21,13 +19,13 @@ export interface CopyInput extends CopyRequest {
 export class MachineFiles implements Disposable {
   readonly #files: GuestFiles;
   readonly #authority: Authority;
-  /** The machine of each copy that is under way. */
-  readonly #copies = new Map<Operation, Machine>();
+  readonly #operations: Operations;
   readonly #observation: Disposable;
 
-  constructor(files: GuestFiles, authority: Authority, machines: Pick<Machines, 'observe'>) {
+  constructor(files: GuestFiles, authority: Authority, machines: Pick<Machines, 'observe'>, operations: Operations) {
     this.#files = files;
     this.#authority = authority;
+    this.#operations = operations;
     this.#observation = machines.observe({
       machineNew: () => undefined,
       machineRemoved: (machine) => {
@@ -64,15 +62,12 @@ export class MachineFiles implements Disposable {
     if (isRoot(source) || isRoot(destination)) {
       throw systemFailure('EADDRNOTAVAIL', `Failed to copy from/to machine '${machine.name}': Cannot assign requested address`);
     }
-    if (this.#copies.size >= mostCopies) throw new Failure('too-many-operations', 'Too many ongoing copies.');
     const { direction, replace } = input;
-    const copy = this.#files.copy(machine.leader, { direction, source, destination, replace });
-    this.#copies.set(copy, machine);
-    try {
-      await copy.done;
-    } finally {
-      this.#copies.delete(copy);
-    }
+    const { uid, pid } = await call.caller();
+    await this.#operations.carryOut(
+      { kind: `copy-${direction}`, subject: { type: 'machine', name: machine.name }, source, destination, owner: { uid, pid } },
+      (control) => this.#files.copy(machine.leader, { direction, source, destination, replace }, control),
+    );
   }
 
   /** Throws Failure 'not-supported' (not a container, or its owners cannot be mapped there), 'invalid-argument', 'system'. */
@@ -101,7 +96,9 @@ export class MachineFiles implements Disposable {
 
   /** The machine of that name that comes next is another one. */
   #cancelCopies(ended: Machine): void {
-    for (const [copy, machine] of this.#copies) if (machine.name === ended.name) copy.cancel();
+    for (const { id, subject } of this.#operations.all()) {
+      if (subject?.type === 'machine' && subject.name === ended.name) this.#operations.cancel(id);
+    }
   }
 }
 

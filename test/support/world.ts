@@ -12,9 +12,11 @@ import type { Clock } from '../../src/ports/clock.js';
 import type { Log, LogLevel, LogTarget } from '../../src/ports/log.js';
 import type { Pool } from '../../src/ports/pool.js';
 import type { ProcessHandle, Processes } from '../../src/ports/processes.js';
+import { Operations } from '../../src/domain/operations.js';
 import type { IdMapping, UserId } from '../../src/domain/users.js';
 import { ImageKeeper } from '../../src/service/image-changes.js';
 import { ImageCatalogue } from '../../src/service/images.js';
+import { OperationDesk } from '../../src/service/operations.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
 import { MachineFiles } from '../../src/service/machine-files.js';
@@ -135,6 +137,7 @@ export class World implements Disposable {
   readonly terminals = new FakeTerminals(() => openSync('/dev/null', 'r+'));
   readonly files = new FakeGuestFiles(() => openSync('/', 'r'));
   readonly log = new FakeLog();
+  readonly operations = new Operations();
   readonly machines: Machines;
   readonly users: Users;
   readonly inspector: MachineInspector;
@@ -169,9 +172,10 @@ export class World implements Disposable {
     const { machines, users, inspector, seen: processes, authority, log } = this;
     const terminals = new MachineTerminals({ terminals: this.terminals, processes, authority });
     const images = new ImageCatalogue(this.images, this.images);
-    const keeper = new ImageKeeper(images, this.images, authority);
-    const files = new MachineFiles(this.files, authority, machines);
-    return { machines, users, inspector, images, keeper, terminals, files, processes, authority, log, pool };
+    const keeper = new ImageKeeper(images, this.images, authority, this.operations);
+    const files = new MachineFiles(this.files, authority, machines, this.operations);
+    const operations = new OperationDesk(this.operations, authority);
+    return { machines, users, inspector, images, keeper, terminals, files, operations, processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

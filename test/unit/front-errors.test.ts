@@ -34,6 +34,7 @@ const names: Partial<Record<FailureKind, readonly [dbus: string, varlink: string
     `${standard}InteractiveAuthorizationRequired`, 'io.systemd.InteractiveAuthenticationRequired',
   ],
   'too-many-operations': [`${standard}LimitsExceeded`, 'io.systemd.MachineImage.TooManyOperations'],
+  'no-such-operation': ['io.machined.NoSuchOperation', 'io.machined.Operations.NoSuchOperation'],
 };
 
 const errnoNumber = (name: string) => errnos[name] ?? assert.fail(name);

@@ -11,6 +11,7 @@ import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KernelGuests } from '../../src/host/guests/kernel-guests.js';
 import { bind } from '../../src/host/kernel/libc.js';
+import type { Progress } from '../../src/domain/operations.js';
 import type { CopyRequest } from '../../src/ports/guest-files.js';
 import { FakeGuestFiles } from '../../src/ports/fakes/guest-files.js';
 import { guestFilesCompliance } from '../compliance/guest-files.js';
@@ -42,7 +43,7 @@ class HostDirectory implements Disposable {
 
 function copy(guests: KernelGuests, guest: Guest, direction: 'from' | 'to', source: string, destination: string, replace = false) {
   const request: CopyRequest = { direction, source, destination, replace };
-  return guests.files.copy(guest.leader, request).done;
+  return guests.files.copy(guest.leader, request);
 }
 
 /** Name, type, mode, owner, names, size, times in ns and target of everything in a tree. */
@@ -263,6 +264,46 @@ suite('copies', { skip }, () => {
     assert.equal(guest.inside('ls -A "$1/etc"'), '');
   });
 
+  test('that fail in a directory that is there leave in it what was there, and nothing else', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    guest.inside('mount -t tmpfs -o size=1m tmpfs "$1/etc"; mkdir -p "$1/etc/t/sub"; echo old >"$1/etc/t/sub/old"');
+    execFileSync('sh', ['-ec', 'mkdir -p "$1/t/sub/new" "$1/t/a"; cd "$1/t"; echo x >a/x; echo x >sub/new/x; echo x >sub/old; head -c 3M /dev/zero | tr "\\0" x >sub/big', 'sh', host.path]);
+    await assert.rejects(copy(place.guests, guest, 'to', host.file('t'), '/etc/t'), failsWith('ENOSPC'));
+    assert.equal(guest.inside('cd "$1/etc" && find . -type f -o -empty'), './t/sub/old\n');
+  });
+
+  test('tell how far they have come, and take back what they made when they are canceled', async () => {
+    using place = look();
+    using guest = await Guest.start();
+    using host = new HostDirectory();
+    execFileSync('sh', ['-ec', 'cd "$1"; mkdir t; head -c 1M /dev/zero >t/a; ln t/a t/b; mkfifo t/c', 'sh', host.path]);
+    const { files } = place.guests;
+    const reports: Progress[] = [];
+    const request = { direction: 'to', source: host.file('t'), destination: '/t', replace: false } as const;
+    const report = (progress: Progress) => void reports.push(progress);
+    await files.copy(guest.leader, request, { report, canceled: new AbortController().signal });
+    assert.deepEqual(reports.at(-1), { filesDone: 4, bytesDone: 1 << 20 });
+    await files.copy(guest.leader, { ...request, source: host.file('t/a'), destination: '/a' }, { report, canceled: new AbortController().signal });
+    assert.deepEqual(reports.at(-1), { filesDone: 1, bytesDone: 1 << 20, filesTotal: 1, bytesTotal: 1 << 20 });
+
+    mkdirSync(host.file('many'));
+    for (let count = 0; count < 20_000; count++) writeFileSync(host.file(`many/${count}`), '');
+    execFileSync('sh', ['-ec', 'cd "$1"; mkdir there; echo old >there/0', 'sh', guest.root]);
+    for (const destination of ['new', 'there']) {
+      const canceler = new AbortController();
+      const many = files.copy(
+        guest.leader,
+        { ...request, source: host.file('many'), destination: `/${destination}` },
+        { report: () => canceler.abort(), canceled: canceler.signal },
+      );
+      await assert.rejects(many, failsWith('ECANCELED'));
+    }
+    assert.deepEqual(readdirSync(guest.root).filter((name) => /new|there|^\./.test(name)), ['there']);
+    assert.deepEqual(readdirSync(guest.file('there')), ['0']);
+  });
+
   test('follow no link of a guest to the host', async () => {
     using place = look();
     using guest = await Guest.start();
@@ -316,11 +357,13 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
     assert.ok(performance.now() - started < 3000);
 
     // what hangs below the directory that is copied shows only later
-    const hung = files.copy(hostile.leader, { direction: 'from', source: '/etc', destination: host.file('etc'), replace: false });
+    const canceler = new AbortController();
+    const everything = { direction: 'from', source: '/etc', destination: host.file('etc'), replace: false } as const;
+    const hung = files.copy(hostile.leader, everything, { report: () => undefined, canceled: canceler.signal });
     await copy(place.guests, honest, 'from', '/etc/y', host.file('z'));
-    assert.equal(await Promise.race([hung.done, sleep(600, 'waiting')]), 'waiting');
-    hung.cancel();
-    await assert.rejects(hung.done, failsWith('ECANCELED'));
+    assert.equal(await Promise.race([hung, sleep(600, 'waiting')]), 'waiting');
+    canceler.abort();
+    await assert.rejects(hung, failsWith('ECANCELED'));
   });
 });
 

@@ -26,6 +26,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
   'access-denied': `${standard}AccessDenied`,
   'interactive-authentication-required': `${standard}InteractiveAuthorizationRequired`,
   'too-many-operations': `${standard}LimitsExceeded`,
+  'no-such-operation': 'io.machined.NoSuchOperation',
 };
 
 /** The errors of the operating system that D-Bus has a name for; the others are 'System.Error.' and their own. */

@@ -28,6 +28,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>
   'access-denied': 'org.varlink.service.PermissionDenied',
   'interactive-authentication-required': 'io.systemd.InteractiveAuthenticationRequired',
   'too-many-operations': 'io.systemd.MachineImage.TooManyOperations',
+  'no-such-operation': 'io.machined.Operations.NoSuchOperation',
 };
 
 /** Errors that an interface has of its own for kinds of failures, with its name: 'io.machined.Machine.NoSuchMachine'. */

@@ -13,6 +13,7 @@ import { attachMount, cloneMount, detachMount, makePrivate, mapOwners } from '..
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { inRootOf, type GuestUser } from './guest-root-user.js';
 import { TreeCopy } from './tree-copy.js';
+import type { Meter } from './work-meter.js';
 
 const S_IFREG = 0o100000;
 
@@ -51,7 +52,7 @@ export function locateCopy(leader: ProcessIdentity, { direction, source, destina
 }
 
 /** Changes what this process makes files as: to be called once in its life. Throws Failure 'system'. */
-export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from: number, to: number): void {
+export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from: number, to: number, meter: Meter): void {
   const { direction, source, destination, replace } = request;
   explained('', () => {
     process.umask(0); // files get the modes that they have in the source
@@ -59,7 +60,7 @@ export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from
     const owner = rootUser === null ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
     // Who runs a copy of a guest's program is not to become the host's root by it.
     const dropsIdBits = owner !== undefined && direction === 'from';
-    const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits });
+    const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits, meter });
     copy.copy({ directory: from, name: nameOf(source) }, { directory: to, name: nameOf(destination) });
   });
 }

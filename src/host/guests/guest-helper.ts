@@ -9,6 +9,7 @@ import { HelperChannel } from './helper-channel.js';
 import { findEntrance, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
+import { WorkMeter, type Meter } from './work-meter.js';
 import { channelDescriptor, identityOf, type Answer, type HelperMessage, type Request, type TaskName, type Tasks } from './protocol.js';
 
 /** What a task has come to. The descriptors are closed once they have been sent. */
@@ -19,7 +20,7 @@ interface Outcome<Name extends TaskName> {
 
 /** Descriptors that came with a request are closed once its task is done. Expected failures are of kind 'system'. */
 type TaskHandlers = {
-  readonly [Name in TaskName]: (input: Tasks[Name]['input'], fds: readonly number[]) => Outcome<Name>;
+  readonly [Name in TaskName]: (input: Tasks[Name]['input'], fds: readonly number[], meter: Meter) => Outcome<Name>;
 };
 
 const tasks: TaskHandlers = {
@@ -32,8 +33,8 @@ const tasks: TaskHandlers = {
     const { rootUser, from, to } = locateCopy(identityOf(leader), copy);
     return { output: { rootUser }, fds: [from, to] };
   },
-  'copy': ({ copy, rootUser }, [from, to]) => {
-    copyFiles(copy, rootUser, from as number, to as number);
+  'copy': ({ copy, rootUser }, [from, to], meter) => {
+    copyFiles(copy, rootUser, from as number, to as number, meter);
     return { output: null };
   },
   'bind': ({ leader, bind }) => ({ output: bindMount(identityOf(leader), bind) }),
@@ -54,8 +55,8 @@ const tasks: TaskHandlers = {
     requireProgram(identityOf(leader), program);
     return { output: null };
   },
-  'change-image': ({ change, places }) => {
-    changeImage(change, places);
+  'change-image': ({ change, places }, _fds, meter) => {
+    changeImage(change, places, meter);
     return { output: null };
   },
   'image-metadata': ({ image }) => ({ output: readMetadata(image) }),
@@ -71,7 +72,10 @@ for (let message = channel.receive(); message !== undefined; message = channel.r
 }
 
 function carryOut<Name extends TaskName>({ task, input }: Request<Name>, fds: readonly number[]): Outcome<Name> {
-  return tasks[task](input, fds);
+  const meter = new WorkMeter(channel);
+  const outcome = tasks[task](input, fds, meter);
+  meter.finish();
+  return outcome;
 }
 
 function answer({ text, fds }: HelperMessage): HelperMessage {

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
-import { closeAll, receiveWaiting, sendWaiting } from '../kernel/socket-message.js';
+import { closeAll, receiveWaiting, receiveWithDescriptors, sendWaiting } from '../kernel/socket-message.js';
 import { errnos, SystemError } from '../kernel/system-error.js';
-import type { HelperMessage } from './protocol.js';
+import { cancelLine, type HelperMessage } from './protocol.js';
 
 /** The helper's end of the socket: it waits for requests, and does nothing else meanwhile. */
 export class HelperChannel {
@@ -23,8 +23,16 @@ export class HelperChannel {
       if (truncated) throw new SystemError(errnos.EMFILE, 'recvmsg');
       all.push(...fds);
       text += decoder.write(bytes);
+      if (text === `${cancelLine}\n`) text = ''; // it came too late
       if (text.endsWith('\n')) return { text: text.slice(0, -1), fds: all }; // there is one request at a time
     }
+  }
+
+  /** Whether the daemon has asked to give up the request that is being carried out, or is gone. */
+  isCanceled(): boolean {
+    const { length, fds } = receiveWithDescriptors(this.#fd);
+    closeAll(fds);
+    return length >= 0; // nothing else is sent before the answer
   }
 
   /** Sends an answer, and closes its descriptors. Throws SystemError. */

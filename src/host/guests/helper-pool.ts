@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
+import type { WorkControl } from '../../domain/operations.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { Helper, type HelperJob } from './helper.js';
 import type { Answer, HelperMessage, Request, TaskName, Tasks } from './protocol.js';
@@ -34,14 +35,6 @@ export interface HelperResult<Name extends TaskName> {
   readonly fds: readonly number[];
 }
 
-/** A task that has a helper of its own, for as long as it takes. */
-export interface HelperOperation<Name extends TaskName> {
-  /** Rejects as `ask` does. */
-  readonly done: Promise<HelperResult<Name>>;
-  /** Kills the helper at once; `done` rejects with Failure 'system' ECANCELED. */
-  cancel(): void;
-}
-
 /**
  * Processes that carry out tasks, one at a time each. They are started when they are needed, kept warm for a while, and
  * killed and forgotten when an answer takes too long. They keep this process running until the pool is disposed of.
@@ -69,19 +62,32 @@ export class HelperPool implements Disposable {
 
   /**
    * Has a task carried out by a process of its own, which takes its time and nobody else's. The descriptors may be closed at
-   * once. Throws Failure 'system' if it cannot be started.
+   * once. Rejects as `ask` does, but for ETIMEDOUT. One that is canceled may take as long to tidy up as it needs, if it says
+   * something now and then, and fails with ECANCELED.
    */
-  dedicated<Name extends TaskName>(task: Name, input: Tasks[Name]['input'], fds: readonly number[] = []): HelperOperation<Name> {
+  async dedicated<Name extends TaskName>(
+    task: Name,
+    input: Tasks[Name]['input'],
+    fds: readonly number[],
+    { report, canceled: signal }: WorkControl,
+  ): Promise<HelperResult<Name>> {
+    if (signal.aborted) throw canceled();
     this.#assertOpen();
     const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
       free: () => helper.kill(canceled()),
       gone: () => this.#dedicated.delete(helper),
     });
     this.#dedicated.add(helper);
-    const answer = new Promise<HelperMessage>((resolve, reject) => {
-      helper.begin({ request: messageOf({ task, input }, fds), resolve, reject });
-    });
-    return { done: answer.then(understood<Name>), cancel: () => helper.kill(canceled()) };
+    const cancel = () => helper.cancel(canceled(), this.#limits.answer);
+    signal.addEventListener('abort', cancel);
+    try {
+      const answer = new Promise<HelperMessage>((resolve, reject) => {
+        helper.begin({ request: messageOf({ task, input }, fds), resolve, reject, report });
+      });
+      return understood<Name>(await answer);
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
   }
 
   [Symbol.dispose](): void {
@@ -182,5 +188,5 @@ function understood<Name extends TaskName>({ text, fds }: HelperMessage): Helper
 }
 
 function canceled(): Failure {
-  return systemFailure('ECANCELED', 'The operation was given up');
+  return systemFailure('ECANCELED', 'Operation canceled');
 }

@@ -6,7 +6,8 @@ import { close } from '../kernel/libc.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
 import { connectedPair } from '../kernel/unix-socket.js';
-import { mostDescriptors, type HelperMessage } from './protocol.js';
+import type { Progress } from '../../domain/operations.js';
+import { cancelLine, mostDescriptors, newsMark, type HelperMessage } from './protocol.js';
 
 /** Node's own is a gigabyte and more; a helper handles a megabyte or two. */
 const heapSize = 64; // in MiB
@@ -20,6 +21,8 @@ export interface HelperJob {
   /** The descriptors of the answer are the asker's from here on. */
   readonly resolve: (answer: HelperMessage) => void;
   readonly reject: (failure: Failure) => void;
+  /** How far it has come. */
+  readonly report?: (progress: Progress) => void;
 }
 
 export interface HelperObserver {
@@ -39,6 +42,8 @@ export class Helper {
   #received = '';
   #fds: number[] = [];
   #idle: NodeJS.Timeout | undefined;
+  /** Runs once the job is to be given up: the helper is killed if it says nothing for so long. */
+  #patience: NodeJS.Timeout | undefined;
   #gone = false;
 
   /** Starts it; one that is idle for so many milliseconds ends. Throws Failure 'system' (EMFILE). */
@@ -69,11 +74,19 @@ export class Helper {
     this.#stream.write(Buffer.from(`${job.request.text}\n`), job.request.fds);
   }
 
+  /** Asks it to give up its work, and kills it if it says nothing at all for so many milliseconds. */
+  cancel(failure: Failure, silence: number): void {
+    if (this.#gone || this.#patience !== undefined) return;
+    this.#patience = setTimeout(() => this.kill(failure), silence);
+    this.#stream.write(Buffer.from(`${cancelLine}\n`));
+  }
+
   /** Its work, if it has any, ends in this failure. */
   kill(failure: Failure): void {
     if (this.#gone) return;
     this.#gone = true;
     clearTimeout(this.#idle);
+    clearTimeout(this.#patience);
     this.#child.kill('SIGKILL');
     this.#stream.close();
     closeAll(this.#fds);
@@ -86,7 +99,9 @@ export class Helper {
 
   #receive(bytes: Uint8Array, fds: readonly number[]): void {
     this.#fds.push(...fds);
+    this.#patience?.refresh();
     this.#received += this.#decoder.write(bytes);
+    this.#takeNews();
     if (this.#received.length > longestAnswer || this.#fds.length > mostDescriptors) {
       this.kill(systemFailure('EIO', 'A helper process answers at too great a length'));
       return;
@@ -101,6 +116,17 @@ export class Helper {
     if (job === undefined) closeAll(answer.fds);
     else job.resolve(answer);
     this.#observer.free();
+  }
+
+  /** There may be several of them before the answer. */
+  #takeNews(): void {
+    while (this.#received.startsWith(newsMark)) {
+      const end = this.#received.indexOf('\n');
+      if (end < 0) return;
+      const progress = JSON.parse(this.#received.slice(newsMark.length, end)) as Progress;
+      this.#received = this.#received.slice(end + 1);
+      this.#job?.report?.(progress);
+    }
   }
 }
 

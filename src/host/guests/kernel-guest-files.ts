@@ -1,10 +1,11 @@
-import { isFailure, systemFailure } from '../../domain/failure.js';
+import { isFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
-import type { BindRequest, CopyRequest, GuestFiles, Operation } from '../../ports/guest-files.js';
+import { unwatched, type WorkControl } from '../../domain/operations.js';
+import type { BindRequest, CopyRequest, GuestFiles } from '../../ports/guest-files.js';
 import type { Log } from '../../ports/log.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
-import type { HelperOperation, HelperPool } from './helper-pool.js';
+import type { HelperPool } from './helper-pool.js';
 import type { MountRecords } from './mount-records.js';
 import { leaderText } from './protocol.js';
 
@@ -27,23 +28,18 @@ export class KernelGuestFiles implements GuestFiles {
     return fds[0] as number;
   }
 
-  copy(leader: ProcessIdentity, copy: CopyRequest): Operation {
-    const canceled = new AbortController();
-    return { done: this.#warned(leader, this.#copy(leader, copy, canceled.signal)), cancel: () => canceled.abort() };
+  async copy(leader: ProcessIdentity, copy: CopyRequest, control = unwatched): Promise<void> {
+    await this.#warned(leader, this.#copy(leader, copy, control));
   }
 
   /** Both ends are found within the time limit; only then does a helper of its own begin, which has none. */
-  async #copy(leader: ProcessIdentity, copy: CopyRequest, canceled: AbortSignal): Promise<void> {
+  async #copy(leader: ProcessIdentity, copy: CopyRequest, control: WorkControl): Promise<void> {
     const { output, fds } = await this.#helpers.ask('locate-copy', { leader: leaderText(leader), copy });
-    let copying: HelperOperation<'copy'>;
     try {
-      if (canceled.aborted) throw systemFailure('ECANCELED', 'The operation was given up');
-      copying = this.#helpers.dedicated('copy', { copy, rootUser: output.rootUser }, fds);
+      await this.#helpers.dedicated('copy', { copy, rootUser: output.rootUser }, fds, control);
     } finally {
       closeAll(fds);
     }
-    canceled.addEventListener('abort', () => copying.cancel());
-    await copying.done;
   }
 
   async bind(leader: ProcessIdentity, bind: BindRequest): Promise<void> {

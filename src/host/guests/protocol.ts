@@ -50,6 +50,12 @@ export type Answer<Name extends TaskName> =
   /** A symbolic errno, and what happened. */
   | { readonly errno: string; readonly message: string };
 
+/** A helper's line that begins so is no answer, but says how far it has come: a Progress in JSON follows. */
+export const newsMark = '+';
+
+/** The daemon's line that is no request, but asks the helper to give up what it is doing. */
+export const cancelLine = 'cancel';
+
 /** One request or answer: a line without its newline. */
 export interface HelperMessage {
   readonly text: string;

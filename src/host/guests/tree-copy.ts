@@ -8,6 +8,7 @@ import {
 } from '../kernel/file-calls.js';
 import { close } from '../kernel/libc.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
+import type { Meter } from './work-meter.js';
 
 /** An entry of a directory that is open. */
 export interface Place {
@@ -27,6 +28,7 @@ export interface TreeCopyOptions {
    * the source is left out.
    */
   readonly faithful: boolean;
+  readonly meter: Meter;
 }
 
 /** Deeper than trees are; each level takes two descriptors. */
@@ -35,7 +37,10 @@ const deepest = 1024;
 /** At most so many files with several names are remembered, so that a hostile tree does not fill the memory. */
 const mostLinkedFiles = 65_536;
 
-const chunk = 8 << 20; // a copy can only be killed between two of them
+/** At most so many entries that were made in directories that were there are remembered, to be taken back. */
+const mostTakenBack = 65_536;
+
+const chunk = 8 << 20; // a copy can only be killed or canceled between two of them
 const idBits = 0o6000;
 
 /**
@@ -43,7 +48,8 @@ const idBits = 0o6000;
  * Contents, modes, times, symbolic links, further names, holes, devices and attributes of users are kept.
  *
  * Directories are merged into ones that are there, and nothing is changed of these themselves. A file that is there is
- * left alone or, with `replace`, replaced in one step. What is new appears under its name when it is complete.
+ * left alone or, with `replace`, replaced in one step. What is new appears under its name when it is complete, and goes
+ * again if something else fails.
  */
 export class TreeCopy {
   readonly #options: TreeCopyOptions;
@@ -52,6 +58,8 @@ export class TreeCopy {
   /** The directory that is copied into, which may lie in the one that is copied. */
   #target: string | undefined;
   #buffer: Buffer | undefined;
+  /** What was made in directories that were there. */
+  readonly #made: MadeEntry[] = [];
 
   constructor(options: TreeCopyOptions) {
     this.#options = options;
@@ -65,6 +73,7 @@ export class TreeCopy {
     using source = new Descriptor(openEntry(from.directory, from.name, O_PATH));
     const status = statusOf(source.fd);
     if (!status.isDirectory()) {
+      this.#options.meter.expect(1, Number(status.size));
       this.#placeFile(source.fd, status, to, undefined);
       return;
     }
@@ -77,12 +86,36 @@ export class TreeCopy {
     const existing = lookAt(to);
     if (existing === undefined) {
       this.#appear(to, false, (temporary) => this.#makeDirectory(source, status, temporary, depth, undefined));
+      if (parent !== undefined) this.#noteMade(to, parent);
       return undefined;
     }
     if (!existing.isDirectory()) throw new SystemError(errnos.ENOTDIR, 'openat', String(to.name));
     using target = new Descriptor(openEntry(to.directory, to.name, O_DIRECTORY));
     this.#target ??= identityOf(statusOf(target.fd));
-    return this.#merge(source, target.fd, depth, treeWith(parent, target.fd, to.name));
+    const tree = treeWith(parent, target.fd, to.name);
+    try {
+      return this.#merge(source, target.fd, depth, tree);
+    } catch (error) {
+      if (parent === undefined) this.#takeBack(tree);
+      throw error;
+    }
+  }
+
+  #noteMade({ directory, name }: Place, tree: TargetTree): void {
+    if (this.#made.length >= mostTakenBack) return;
+    using made = openUnlessGone(directory, name);
+    if (made !== undefined) this.#made.push({ directory: tree.path, name, identity: identityOf(statusOf(made.fd)) });
+  }
+
+  /** Entries that are another's by now stay. */
+  #takeBack({ top }: TargetTree): void {
+    for (const { directory, name, identity } of this.#made.reverse()) {
+      using parent = directory === undefined ? undefined : openUnlessGone(top, directory, locateBeneath);
+      if (directory !== undefined && parent === undefined) continue;
+      const place = { directory: parent?.fd ?? top, name };
+      const status = lookAt(place);
+      if (status !== undefined && identityOf(status) === identity) this.#removeIfPossible(place);
+    }
   }
 
   /** The entries that are there already stay, unless they are to be replaced. */
@@ -107,7 +140,9 @@ export class TreeCopy {
     const isInTheWay = existing !== undefined && (!this.#options.replace || existing.isDirectory());
     if (isInTheWay) throw new SystemError(errnos.EEXIST, 'openat', String(to.name));
     this.#appear(to, this.#options.replace, (temporary) => this.#makeFile(source, status, temporary, tree));
-    if (tree !== undefined) this.#remember(status, to, tree);
+    if (tree === undefined) return;
+    if (existing === undefined) this.#noteMade(to, tree);
+    this.#remember(status, to, tree);
   }
 
   /** Makes something under a name that nobody looks for, then gives it its own. */
@@ -117,8 +152,17 @@ export class TreeCopy {
       make(temporary);
       renameEntry(to.directory, temporary.name, to.name, replace);
     } catch (error) {
-      removeIfPossible(temporary);
+      this.#removeIfPossible(temporary);
       throw error;
+    }
+  }
+
+  /** What has been made of a copy that failed; why it failed is more to the point than why this does. */
+  #removeIfPossible(place: Place): void {
+    try {
+      removeTree(place, 0, this.#options.meter);
+    } catch (error) {
+      if (errnoNameOf(error) === undefined) throw error;
     }
   }
 
@@ -142,6 +186,7 @@ export class TreeCopy {
     fchmodSync(made.fd, modeOf(status));
     if (this.#options.faithful) copyAttributes(readable.fd, made.fd, 'all');
     setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+    this.#options.meter.count(1, 0);
   }
 
   #eachEntry(source: number, depth: number, visit: (entry: number, status: BigIntStats, name: Buffer) => void): void {
@@ -156,7 +201,7 @@ export class TreeCopy {
   }
 
   #makeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
-    if (tree !== undefined && this.#linkToCopy(status, to, tree)) return;
+    if (tree !== undefined && this.#linkToCopy(status, to, tree)) return this.#options.meter.count(1, 0);
     const { uid, gid } = this.#ownerOf(status);
     if (status.isFile()) {
       this.#makeRegularFile(source, status, to);
@@ -166,6 +211,7 @@ export class TreeCopy {
       changeOwner(to.directory, to.name, uid, gid);
     }
     setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+    this.#options.meter.count(1, 0);
   }
 
   #makeRegularFile(source: number, status: BigIntStats, to: Place): void {
@@ -185,13 +231,17 @@ export class TreeCopy {
       this.#pump(from, to, 0, Infinity);
       return;
     }
-    if (cloneContents(from, to)) return;
+    if (cloneContents(from, to)) return this.#options.meter.count(0, size);
     ftruncateSync(to, size);
+    let done = 0; // what lies in holes is done with what follows
     for (let start = nextData(from, 0); start !== undefined && start < size; ) {
+      this.#options.meter.count(0, start - done);
       const end = Math.min(nextHole(from, start), size);
       this.#copyBytes(from, to, start, end);
+      done = end;
       start = end < size ? nextData(from, end) : undefined;
     }
+    this.#options.meter.count(0, size - done);
   }
 
   #copyBytes(from: number, to: number, start: number, end: number): void {
@@ -200,6 +250,7 @@ export class TreeCopy {
       if (count === undefined) return this.#pump(from, to, offset, end);
       if (count === 0) return; // it has become shorter
       offset += count;
+      this.#options.meter.count(0, count);
     }
   }
 
@@ -210,6 +261,7 @@ export class TreeCopy {
       if (count === 0) return;
       for (let written = 0; written < count; ) written += writeSync(to, buffer, written, count - written, offset + written);
       offset += count;
+      this.#options.meter.count(0, count);
     }
   }
 
@@ -232,6 +284,14 @@ export class TreeCopy {
   #ownerOf(status: BigIntStats): { uid: number; gid: number } {
     return this.#options.owner ?? { uid: Number(status.uid), gid: Number(status.gid) };
   }
+}
+
+/** Something new in a directory that was there. */
+interface MadeEntry {
+  /** Where it is, from the top of the tree that is copied into; undefined is the top. */
+  readonly directory: Buffer | undefined;
+  readonly name: Buffer;
+  readonly identity: string;
 }
 
 /** A directory that is copied into: the top of its tree, and its path from there. */
@@ -317,22 +377,14 @@ export function* namesIn(directory: number): Generator<Buffer> {
   }
 }
 
-/** What has been made of a copy that failed; why it failed is more to the point than why this does. */
-function removeIfPossible(place: Place): void {
-  try {
-    removeTree(place, 0);
-  } catch (error) {
-    if (errnoNameOf(error) === undefined) throw error;
-  }
-}
-
 /** Leaves alone what somebody has mounted there. */
-function removeTree({ directory, name }: Place, depth: number): void {
+function removeTree({ directory, name }: Place, depth: number, meter: Meter): void {
   const status = lookAt({ directory, name });
   if (status === undefined || depth > deepest + 1) return;
   if (status.isDirectory()) {
     using own = new Descriptor(openUnmounted(directory, name, O_DIRECTORY));
-    for (const entry of namesIn(own.fd)) removeTree({ directory: own.fd, name: entry }, depth + 1);
+    for (const entry of namesIn(own.fd)) removeTree({ directory: own.fd, name: entry }, depth + 1, meter);
   }
   removeEntry(directory, name, status.isDirectory());
+  meter.keepAlive();
 }

@@ -5,6 +5,7 @@ import { isFailure, systemFailure } from '../../domain/failure.js';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
 import { Descriptor } from '../guests/tree-copy.js';
+import type { Meter } from '../guests/work-meter.js';
 import { enableQuota, limitQuotaGroup, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { isBtrfs, subtreeGroup, subvolumeOf } from '../kernel/btrfs.js';
 import { renameEntry } from '../kernel/file-calls.js';
@@ -22,11 +23,11 @@ const subvolumeInode = 256n;
 
 /**
  * Throws Failure 'system': EROFS (it is the host's, the vendor's, or on a file system that is read-only), EBUSY (it is in
- * use), EEXIST (there is an image of the new name), EOPNOTSUPP (such an image cannot have that), ENOTCONN (no quotas), ….
+ * use), EEXIST (there is an image of the new name), EOPNOTSUPP (such an image cannot have that), ENOTCONN (no quotas), ECANCELED, ….
  */
-export function changeImage(change: ImageChange, places: ImagePlaces): void {
+export function changeImage(change: ImageChange, places: ImagePlaces, meter: Meter): void {
   try {
-    carryOut(change, places);
+    carryOut(change, places, meter);
   } catch (error) {
     const code = errnoNameOf(error);
     if (isFailure(error) || code === undefined) throw error;
@@ -34,14 +35,14 @@ export function changeImage(change: ImageChange, places: ImagePlaces): void {
   }
 }
 
-function carryOut(change: ImageChange, places: ImagePlaces): void {
+function carryOut(change: ImageChange, places: ImagePlaces, meter: Meter): void {
   switch (change.kind) {
     case 'remove':
-      return removeImage(change.image, places);
+      return removeImage(change.image, places, meter);
     case 'rename':
       return renameImage(change.image, change.newName, places);
     case 'clone':
-      return cloneImage(change.image, change.newName, change.readOnly, places);
+      return cloneImage(change.image, change.newName, change.readOnly, places, meter);
     case 'mark-read-only':
       return markReadOnly(change.image, change.readOnly, places);
     case 'limit':
@@ -63,7 +64,7 @@ function refuseForeign({ name, path: file }: ImageText): void {
 }
 
 /** It is gone for everybody else at once; what is left of it if this is killed, the next sweep removes. */
-function removeImage(image: ImageText, places: ImagePlaces): void {
+function removeImage(image: ImageText, places: ImagePlaces, meter: Meter): void {
   refuseForeign(image);
   using _lock = lockImage(image, places);
   const directory = path.dirname(image.path);
@@ -81,7 +82,7 @@ function removeImage(image: ImageText, places: ImagePlaces): void {
     companions.forEach(unlinkIfThere);
   } finally {
     using parent = openDirectory(directory);
-    removeTree(parent.fd, temporary);
+    removeTree(parent.fd, temporary, () => meter.count(1, 0));
   }
 }
 
@@ -202,7 +203,7 @@ function sweepDirectory(directory: string, places: ImagePlaces, swept: Set<strin
   for (const { name } of entriesOf(directory)) {
     if (!isAbandoned(name, places)) continue;
     using parent = openDirectory(directory);
-    removeTree(parent.fd, Buffer.from(name));
+    removeTree(parent.fd, Buffer.from(name), () => undefined);
   }
 }
 

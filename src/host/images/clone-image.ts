@@ -3,6 +3,7 @@ import path from 'node:path';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
 import { Descriptor, TreeCopy } from '../guests/tree-copy.js';
+import type { Meter } from '../guests/work-meter.js';
 import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { nestedSubvolumes } from '../kernel/btrfs.js';
 import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, renameEntry, setTimes } from '../kernel/file-calls.js';
@@ -22,7 +23,7 @@ const ownerWrites = 0o200;
  * its contents if it can. It appears when it is complete. Throws SystemError or Node's errors: EBUSY, EEXIST, ENOSPC,
  * EOPNOTSUPP (a device, or a host that is no subvolume).
  */
-export function cloneImage(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+export function cloneImage(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces, meter: Meter): void {
   using _lock = lockName(newName, places);
   if (isTaken(newName, places)) throw new SystemError(errnos.EEXIST, 'renameat2', newName);
   const isWholeHost = image.name === hostImageName && image.type !== 'subvolume';
@@ -30,19 +31,19 @@ export function cloneImage(image: ImageText, newName: string, readOnly: boolean,
   process.umask(0); // files get the modes that they have in the source
   mkdirSync(places.pool, { recursive: true, mode: 0o700 });
   using undo = new UndoStack();
-  for (const [from, to] of companionsOf(image, newName, places.pool, places)) copyCompanion(from, to, undo, places);
-  if (image.type === 'raw') cloneDisk(image, newName, readOnly, places);
-  else cloneTree(image, newName, readOnly, places);
+  for (const [from, to] of companionsOf(image, newName, places.pool, places)) copyCompanion(from, to, undo, places, meter);
+  if (image.type === 'raw') cloneDisk(image, newName, readOnly, places, meter);
+  else cloneTree(image, newName, readOnly, places, meter);
   undo.keep();
 }
 
-function cloneTree(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+function cloneTree(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces, meter: Meter): void {
   using pool = openDirectory(places.pool);
   using source = openDirectory(image.path);
   let name = temporaryName(places);
   using undo = new UndoStack();
-  undo.defer(() => removeIfPossible(pool.fd, name));
-  const isSubvolume = snapshot(source.fd, pool.fd, name, readOnly) || copyTree(image.path, source.fd, pool.fd, name);
+  undo.defer(() => removeIfPossible(pool.fd, name, meter));
+  const isSubvolume = snapshot(source.fd, pool.fd, name, readOnly) || copyTree(image.path, source.fd, pool.fd, name, meter);
   using made = new Descriptor(openEntry(pool.fd, name, O_DIRECTORY));
   if (isSubvolume) setSubvolumeReadOnly(made.fd, readOnly);
   const newFile = Buffer.from(fileNameOf(newName, image));
@@ -74,9 +75,9 @@ function snapshot(source: number, directory: number, name: Buffer, readOnly: boo
 }
 
 /** Returns whether a subvolume was made of it. */
-function copyTree(path_: string, source: number, directory: number, name: Buffer): boolean {
+function copyTree(path_: string, source: number, directory: number, name: Buffer, meter: Meter): boolean {
   const isSubvolume = makeSubvolume(directory, name);
-  copyFaithfully(path_, directory, name);
+  copyFaithfully(path_, directory, name, meter);
   using made = new Descriptor(openEntry(directory, name, O_DIRECTORY));
   const { uid, gid, mode, atimeNs, mtimeNs } = fstatSync(source, { bigint: true });
   fchownSync(made.fd, Number(uid), Number(gid));
@@ -98,14 +99,14 @@ function makeSubvolume(directory: number, name: Buffer): boolean {
   }
 }
 
-function cloneDisk(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces): void {
+function cloneDisk(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces, meter: Meter): void {
   const changeMode = (mode: number) => (readOnly ? mode & ~writeBits : mode | ownerWrites);
-  copyFile(image.path, `${places.pool}/${fileNameOf(newName, image)}`, changeMode, places);
+  copyFile(image.path, `${places.pool}/${fileNameOf(newName, image)}`, changeMode, places, meter);
 }
 
-function copyCompanion(from: string, to: string, undo: UndoStack, places: ImagePlaces): void {
+function copyCompanion(from: string, to: string, undo: UndoStack, places: ImagePlaces, meter: Meter): void {
   try {
-    copyFile(from, to, (mode) => mode | ownerWrites, places);
+    copyFile(from, to, (mode) => mode | ownerWrites, places, meter);
     undo.defer(() => unlinkSync(to));
   } catch (error) {
     // there is none, or there is one already that somebody has written for the new image
@@ -114,15 +115,15 @@ function copyCompanion(from: string, to: string, undo: UndoStack, places: ImageP
 }
 
 /** It appears complete, and on the disk. EEXIST: there is one. */
-function copyFile(from: string, to: string, changeMode: (mode: number) => number, places: ImagePlaces): void {
+function copyFile(from: string, to: string, changeMode: (mode: number) => number, places: ImagePlaces, meter: Meter): void {
   using source = new Descriptor(openSync(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
   const { mode } = fstatSync(source.fd);
   using directory = openDirectory(path.dirname(to));
   const name = temporaryName(places);
   makeDirectory(directory.fd, name, 0o700);
   using undo = new UndoStack();
-  undo.defer(() => removeIfPossible(directory.fd, name)); // the file has another name by then, if all went well
-  copyFaithfully(from, directory.fd, name, 'copy');
+  undo.defer(() => removeIfPossible(directory.fd, name, meter)); // the file has another name by then, if all went well
+  copyFaithfully(from, directory.fd, name, meter, 'copy');
   const copied = `${path.dirname(to)}/${String(name)}/copy`;
   using copy = new Descriptor(openSync(copied, constants.O_RDONLY | constants.O_NOFOLLOW));
   fchmodSync(copy.fd, changeMode(mode) & 0o7777);
@@ -131,9 +132,9 @@ function copyFile(from: string, to: string, changeMode: (mode: number) => number
 }
 
 /** A file of this name into a directory, or all of a directory into another. */
-function copyFaithfully(from: string, directory: number, name: Buffer, file?: string): void {
+function copyFaithfully(from: string, directory: number, name: Buffer, meter: Meter, file?: string): void {
   using source = openDirectory(path.dirname(from));
-  const copy = new TreeCopy({ owner: undefined, dropsIdBits: false, replace: false, faithful: true });
+  const copy = new TreeCopy({ owner: undefined, dropsIdBits: false, replace: false, faithful: true, meter });
   const entry = { directory: source.fd, name: Buffer.from(path.basename(from)) };
   if (file === undefined) return copy.copy(entry, { directory, name });
   using target = new Descriptor(openEntry(directory, name, O_DIRECTORY));
@@ -141,9 +142,9 @@ function copyFaithfully(from: string, directory: number, name: Buffer, file?: st
 }
 
 /** What has been made of a clone that failed; why it failed is more to the point than why this does. */
-function removeIfPossible(directory: number, name: Buffer): void {
+function removeIfPossible(directory: number, name: Buffer, meter: Meter): void {
   try {
-    removeTree(directory, name);
+    removeTree(directory, name, () => meter.keepAlive());
   } catch (error) {
     if (errnoNameOf(error) === undefined) throw error;
   }

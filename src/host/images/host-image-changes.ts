@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { isFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
+import { unwatched, type WorkControl } from '../../domain/operations.js';
 import type { ImageChanges } from '../../ports/images.js';
 import type { Log } from '../../ports/log.js';
 import type { HelperPool } from '../guests/helper-pool.js';
@@ -34,23 +35,23 @@ export class HostImageChanges implements ImageChanges {
   /** Removes what earlier daemons have left half done; what cannot be removed is logged. */
   async sweep(): Promise<void> {
     try {
-      await this.#slowly({ kind: 'sweep' });
+      await this.#slowly({ kind: 'sweep' }, unwatched);
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
       if (error.errno !== 'ECANCELED') this.#log.warning(`Cannot remove what is left of earlier changes of images: ${error.message}`);
     }
   }
 
-  remove(image: Image): Promise<void> {
-    return this.#slowly({ kind: 'remove', image: textOf(image) });
+  remove(image: Image, { report }: Pick<WorkControl, 'report'> = unwatched): Promise<void> {
+    return this.#slowly({ kind: 'remove', image: textOf(image) }, { ...unwatched, report });
   }
 
   rename(image: Image, newName: string): Promise<void> {
     return this.#quickly({ kind: 'rename', image: textOf(image), newName });
   }
 
-  clone(image: Image, newName: string, readOnly: boolean): Promise<void> {
-    return this.#slowly({ kind: 'clone', image: textOf(image), newName, readOnly });
+  clone(image: Image, newName: string, readOnly: boolean, control = unwatched): Promise<void> {
+    return this.#slowly({ kind: 'clone', image: textOf(image), newName, readOnly }, control);
   }
 
   markReadOnly(image: Image, readOnly: boolean): Promise<void> {
@@ -69,8 +70,8 @@ export class HostImageChanges implements ImageChanges {
     await this.#helpers.ask('change-image', { change, places: this.#places });
   }
 
-  async #slowly(change: ImageChange): Promise<void> {
-    await this.#helpers.dedicated('change-image', { change, places: this.#places }).done;
+  async #slowly(change: ImageChange, control: WorkControl): Promise<void> {
+    await this.#helpers.dedicated('change-image', { change, places: this.#places }, [], control);
   }
 }
 

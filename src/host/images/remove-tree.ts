@@ -13,18 +13,19 @@ const deepest = 1024;
 
 /**
  * Removes a file or a whole tree with its subvolumes, however much they are protected. `directory` is open for reading.
- * Throws SystemError: ENOENT, EBUSY (something is mounted in it; all else may be gone).
+ * Calls `tick` for each entry. Throws SystemError: ENOENT, EBUSY (something is mounted in it; all else may be gone).
  */
-export function removeTree(directory: number, name: Buffer, depth = 0): void {
+export function removeTree(directory: number, name: Buffer, tick: () => void, depth = 0): void {
   if (depth > deepest) throw new SystemError(errnos.ENAMETOOLONG, 'openat2', String(name));
-  if (removeFile(directory, name)) return;
+  if (removeFile(directory, name)) return tick();
   using own = openUnlessMounted(directory, name);
   if (fstatSync(own.fd, { bigint: true }).ino === subvolumeInode && isBtrfs(own.fd)) {
-    removeSubvolume(directory, name, own.fd, depth);
+    removeSubvolume(directory, name, own.fd, tick, depth);
     return;
   }
-  for (const entry of namesIn(own.fd)) removeTree(own.fd, entry, depth + 1);
+  for (const entry of namesIn(own.fd)) removeTree(own.fd, entry, tick, depth + 1);
   unprotected(directory, name, () => removeEntry(directory, name, true));
+  tick();
 }
 
 /** False if it is a directory. */
@@ -39,13 +40,14 @@ function removeFile(directory: number, name: Buffer): boolean {
 }
 
 /** Deletes all its files in one go; subvolumes inside of it have to go before. */
-function removeSubvolume(directory: number, name: Buffer, subvolume: number, depth: number): void {
+function removeSubvolume(directory: number, name: Buffer, subvolume: number, tick: () => void, depth: number): void {
   setSubvolumeReadOnly(subvolume, false);
   for (const nested of nestedSubvolumes(subvolume)) {
     using parent = openBeneath(subvolume, nested.directory);
-    removeTree(parent.fd, nested.name, depth + 1);
+    removeTree(parent.fd, nested.name, tick, depth + 1);
   }
   unprotected(directory, name, () => destroySubvolume(directory, name));
+  tick();
 }
 
 /** A directory in a subvolume, open for reading; '' is the subvolume's root. */

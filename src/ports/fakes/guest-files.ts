@@ -1,9 +1,11 @@
 import { systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
-import type { BindRequest, CopyRequest, GuestFiles, Operation } from '../guest-files.js';
+import { unwatched, type WorkControl } from '../../domain/operations.js';
+import type { BindRequest, CopyRequest, GuestFiles } from '../guest-files.js';
 
 export interface FakeCopy extends CopyRequest {
   readonly pid: number;
+  readonly report: WorkControl['report'];
   finish(): void;
 }
 
@@ -31,15 +33,13 @@ export class FakeGuestFiles implements GuestFiles {
     return this.#openFile();
   }
 
-  copy({ pid }: ProcessIdentity, request: CopyRequest): Operation {
-    let cancel = (): void => undefined;
-    const done = new Promise<void>((resolve, reject) => {
-      cancel = () => reject(systemFailure('ECANCELED', 'The operation was given up'));
-      this.copies.push({ ...request, pid, finish: resolve });
+  async copy({ pid }: ProcessIdentity, request: CopyRequest, { report, canceled } = unwatched): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      canceled.addEventListener('abort', () => reject(systemFailure('ECANCELED', 'Operation canceled')));
+      this.copies.push({ ...request, pid, report, finish: resolve });
       this.#failIfWanted(pid);
       if (this.copiesEnd(request)) resolve();
     });
-    return { done, cancel: () => cancel() };
   }
 
   async bind({ pid }: ProcessIdentity, request: BindRequest): Promise<void> {

@@ -1,5 +1,6 @@
 import { hostImageName, type Image } from '../../domain/image.js';
 import { systemFailure } from '../../domain/failure.js';
+import { unwatched, type WorkControl } from '../../domain/operations.js';
 import type { ImageChanges, ImageContents, ImageMetadata, Images } from '../images.js';
 
 const host: Image = {
@@ -24,6 +25,8 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
   poolLimit: bigint | undefined;
   /** Images that something runs from. */
   readonly inUse = new Set<string>();
+  /** When a clone is made. */
+  clonesEnd = async (_image: Image, _canceled: AbortSignal): Promise<void> => undefined;
   readonly #images = new Map<string, Image>([[host.name, host]]);
 
   /** One like `.host`, but for what is given. */
@@ -43,8 +46,9 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
     this.#images.delete(name);
   }
 
-  async remove(image: Image): Promise<void> {
+  async remove(image: Image, { report }: Pick<WorkControl, 'report'> = unwatched): Promise<void> {
     this.#refuse(image);
+    report({ filesDone: 1 });
     this.#images.delete(image.name);
   }
 
@@ -55,8 +59,11 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
     this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}` });
   }
 
-  async clone(image: Image, newName: string, readOnly: boolean): Promise<void> {
+  async clone(image: Image, newName: string, readOnly: boolean, { report, canceled } = unwatched): Promise<void> {
     this.#refuseTaken(newName);
+    report({ filesDone: 1 });
+    await this.clonesEnd(image, canceled);
+    if (canceled.aborted) throw systemFailure('ECANCELED', 'Operation canceled');
     this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}`, readOnly });
   }
 
