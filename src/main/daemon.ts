@@ -23,6 +23,7 @@ import { ImageKeeper } from '../service/image-changes.js';
 import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
 import { MachineFiles } from '../service/machine-files.js';
+import { OperationDesk } from '../service/operation-desk.js';
 import { Machines } from '../service/machines.js';
 import { MachineTerminals } from '../service/terminals.js';
 import { Users } from '../service/users.js';
@@ -75,6 +76,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const files = undo.use(new MachineFiles(guests.files, authority, machines, operations));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
   const services: ManagerServices = {
+    operations: new OperationDesk(operations, authority),
     authority, machines, users, inspector, terminals, files, images, keeper, processes, pool: new ImagePool(),
   };
   try {

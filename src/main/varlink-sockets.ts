@@ -4,6 +4,7 @@ import { UndoStack } from '../domain/undo.js';
 import { imageInterface, type ImageVarlinkServices } from '../front/varlink/image.js';
 import { machineInterface, type MachineVarlinkServices } from '../front/varlink/machine.js';
 import { ownMachineInterface } from '../front/varlink/own-machine.js';
+import { ownOperationsInterface, type OwnOperationsServices } from '../front/varlink/own-operations.js';
 import { resolveHookInterface } from '../front/varlink/resolve-hook.js';
 import { serviceControlInterface, systemErrorsInterface } from '../front/varlink/service-control.js';
 import { VarlinkService, type BoundVarlinkInterface, type ServiceInformation } from '../front/varlink/service.js';
@@ -16,7 +17,7 @@ import type { Log } from '../ports/log.js';
 import { VarlinkServer } from '../transport/varlink/server.js';
 import type { Places } from './places.js';
 
-export interface VarlinkServices extends MachineVarlinkServices, ImageVarlinkServices {
+export interface VarlinkServices extends MachineVarlinkServices, ImageVarlinkServices, OwnOperationsServices {
   readonly log: Log;
 }
 
@@ -67,7 +68,7 @@ export function listenOnVarlink(
       undo.use(listenAt(places.machineSocket, machineOptions));
       for (const link of places.machineSocketLinks) undo.use(linkTo(places.machineSocket, link));
     }
-    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services)])));
+    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services), ownOperationsInterface(services)])));
     undo.use(listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)])));
     undo.use(listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)])));
     return undo;

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, readdirSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { isFailure } from '../../src/domain/failure.js';
 import type { ProcessIdentity } from '../../src/domain/machine.js';
+import type { Progress } from '../../src/domain/operations.js';
 import type { CopyRequest, GuestFiles } from '../../src/ports/guest-files.js';
 
 export interface GuestFilesSetup extends AsyncDisposable {
@@ -32,6 +33,15 @@ export function guestFilesCompliance(name: string, setUp: () => Promise<GuestFil
         closeSync(fd);
       }
       assert.equal(readdirSync('/proc/self/fd').length, before);
+    });
+
+    test('a copy tells how far it has come', async () => {
+      await using setup = await setUp();
+      const reports: Progress[] = [];
+      const report = (progress: Progress) => void reports.push(progress);
+      await setup.files.copy(setup.leader, setup.shortCopy, { report, canceled: new AbortController().signal });
+      const { filesDone, filesTotal } = reports.at(-1) ?? {};
+      assert.deepEqual([filesDone, filesTotal], [1, 1]);
     });
 
     test('a copy is done, and too late to be cancelled then', async () => {

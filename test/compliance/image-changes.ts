@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { isFailure } from '../../src/domain/failure.js';
 import type { Image } from '../../src/domain/image.js';
+import type { Progress } from '../../src/domain/operations.js';
 import type { ImageChanges, Images } from '../../src/ports/images.js';
 
 export interface ImageChangesSetup extends AsyncDisposable {
@@ -49,6 +50,20 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
         assert.deepEqual(await names(setup), ['.host']);
       });
     }
+
+    test('a clone tells how far it has come; one that is canceled is not made', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      const reports: Progress[] = [];
+      const report = (progress: Progress) => void reports.push(progress);
+      await changes.clone(find(setup, 'one'), 'two', false, { report, canceled: new AbortController().signal });
+      await changes.remove(find(setup, 'two'), { report });
+      assert.deepEqual(reports.map(({ filesDone }) => filesDone), [1, 1]);
+      const canceled = changes.clone(find(setup, 'one'), 'two', false, { report, canceled: AbortSignal.abort() });
+      await failsWith(canceled, 'ECANCELED');
+      assert.deepEqual(await names(setup), ['.host', 'one']);
+    });
 
     test('the host stays as it is, and nothing else gets its name', async () => {
       await using setup = setUp();

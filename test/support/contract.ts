@@ -4,10 +4,12 @@ import * as dbusLogControl from '../../src/contract/dbus/log-control.js';
 import * as dbusMachine from '../../src/contract/dbus/machine.js';
 import * as dbusManager from '../../src/contract/dbus/manager.js';
 import * as dbusOwnManager from '../../src/contract/dbus/own-manager.js';
+import * as dbusOwnOperations from '../../src/contract/dbus/own-operations.js';
 import type { InterfaceDeclaration } from '../../src/contract/dbus/declare.js';
 import { imageVarlink } from '../../src/contract/varlink/image.js';
 import { machineVarlink } from '../../src/contract/varlink/machine.js';
 import { ownMachineVarlink } from '../../src/contract/varlink/own-machine.js';
+import { ownOperationsVarlink } from '../../src/contract/varlink/own-operations.js';
 import { resolveHookVarlink } from '../../src/contract/varlink/resolve-hook.js';
 import { serviceVarlink, systemVarlink, varlinkServiceVarlink } from '../../src/contract/varlink/service.js';
 import { userDatabaseVarlink } from '../../src/contract/varlink/user-database.js';
@@ -24,8 +26,10 @@ export const varlinkInterfaces: readonly Interface[] = [
 ];
 
 /** Those that this project adds. */
-export const ownDbusInterfaces: readonly InterfaceDeclaration[] = [dbusOwnManager.ownManagerInterface];
-export const ownVarlinkInterfaces: readonly Interface[] = [ownMachineVarlink];
+export const ownDbusInterfaces: readonly InterfaceDeclaration[] = [
+  dbusOwnManager.ownManagerInterface, dbusOwnOperations.ownOperationsInterface,
+];
+export const ownVarlinkInterfaces: readonly Interface[] = [ownMachineVarlink, ownOperationsVarlink];
 
 /** One line for each member and each argument of the interfaces in introspection data, in its order. */
 export function membersInXml(xml: string): Map<string, string[]> {

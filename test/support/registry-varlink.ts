@@ -6,6 +6,7 @@ import path from 'node:path';
 import { imageInterface } from '../../src/front/varlink/image.js';
 import { machineInterface } from '../../src/front/varlink/machine.js';
 import { ownMachineInterface } from '../../src/front/varlink/own-machine.js';
+import { ownOperationsInterface } from '../../src/front/varlink/own-operations.js';
 import { resolveHookInterface } from '../../src/front/varlink/resolve-hook.js';
 import { serviceControlInterface } from '../../src/front/varlink/service-control.js';
 import { VarlinkService, type BoundVarlinkInterface } from '../../src/front/varlink/service.js';
@@ -46,7 +47,7 @@ export class VarlinkRegistry implements RegistryHarness {
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),
     ]);
-    this.#own = this.#listen('own', [ownMachineInterface(services)]);
+    this.#own = this.#listen('own', [ownMachineInterface(services), ownOperationsInterface(services)]);
   }
 
   #listen(name: string, interfaces: readonly BoundVarlinkInterface[]): TestSocket {

@@ -16,10 +16,10 @@ import { Operations } from '../../src/domain/operations.js';
 import type { IdMapping, UserId } from '../../src/domain/users.js';
 import { ImageKeeper } from '../../src/service/image-changes.js';
 import { ImageCatalogue } from '../../src/service/images.js';
-import { OperationDesk } from '../../src/service/operations.js';
 import { MachineInspector } from '../../src/service/inspector.js';
 import { Machines } from '../../src/service/machines.js';
 import { MachineFiles } from '../../src/service/machine-files.js';
+import { OperationDesk } from '../../src/service/operation-desk.js';
 import { MachineTerminals } from '../../src/service/terminals.js';
 import { Users } from '../../src/service/users.js';
 

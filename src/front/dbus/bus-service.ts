@@ -1,5 +1,6 @@
 import type { Machine } from '../../domain/machine.js';
 import { managerInterface } from '../../contract/dbus/manager.js';
+import { ownOperationsInterface } from '../../contract/dbus/own-operations.js';
 import type { Authority, Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
 import { bus, type BusConnection } from '../../transport/dbus/connection.js';
@@ -12,6 +13,7 @@ import { logControlObject } from './log-control-object.js';
 import { machineObjects } from './machine-object.js';
 import { managerObject, type ManagerServices } from './manager-object.js';
 import { ownManagerObject } from './own-manager-object.js';
+import { announceOperations } from './own-operations.js';
 import { ObjectServer, type ServerBus } from './object-server.js';
 import { ObjectTree } from './object-tree.js';
 import { busName, imagesPath, logControlPath, machinePath, machinesPath, managerPath, ownPath } from './paths.js';
@@ -28,7 +30,7 @@ const rememberedCallers = 4096;
 /** org.freedesktop.machine1 on one connection to a bus. */
 export class BusService implements Disposable {
   readonly #connection: BusConnection;
-  readonly #observation: Disposable;
+  readonly #observations: readonly Disposable[];
   readonly #ports: BusServicePorts;
   readonly #callers = new Map<string, Promise<Caller>>();
 
@@ -48,10 +50,14 @@ export class BusService implements Disposable {
       closeDescriptor: (fd) => ports.closeDescriptor(fd),
     });
     connection.onMethodCall = (call) => server.handle(call);
-    this.#observation = services.machines.observe({
+    const machines = services.machines.observe({
       machineNew: (machine) => this.#emit('MachineNew', machine),
       machineRemoved: (machine) => this.#emit('MachineRemoved', machine),
     });
+    const operations = announceOperations(services.operations, (member, signature, body) =>
+      connection.emit({ path: ownPath, interface: ownOperationsInterface.name, member, signature, body: body }),
+    );
+    this.#observations = [machines, operations];
   }
 
   /** Rejects with BusError if another process has the name already. */
@@ -83,7 +89,7 @@ export class BusService implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#observation[Symbol.dispose]();
+    for (const observation of this.#observations) observation[Symbol.dispose]();
   }
 
   /** As the original does: whoever listens learns what a new owner of the name has, be it a restarted daemon. */

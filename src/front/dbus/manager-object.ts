@@ -12,6 +12,7 @@ import type { Machine, MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
 import type { Processes } from '../../ports/processes.js';
+import type { OperationDesk } from '../../service/operation-desk.js';
 import type { RegisterRequest } from '../../service/machines.js';
 import type { ShellInput } from '../../service/terminals.js';
 import type { IdKind, Users } from '../../service/users.js';
@@ -30,6 +31,7 @@ export interface ManagerServices extends MachineServices, ImageServices {
   readonly users: Users;
   readonly pool: Pool;
   readonly processes: Processes;
+  readonly operations: OperationDesk;
 }
 
 /** The arguments that the plain ways to register have in common. */

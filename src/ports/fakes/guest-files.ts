@@ -38,7 +38,9 @@ export class FakeGuestFiles implements GuestFiles {
       canceled.addEventListener('abort', () => reject(systemFailure('ECANCELED', 'Operation canceled')));
       this.copies.push({ ...request, pid, report, finish: resolve });
       this.#failIfWanted(pid);
-      if (this.copiesEnd(request)) resolve();
+      if (!this.copiesEnd(request)) return;
+      report({ filesDone: 1, filesTotal: 1 });
+      resolve();
     });
   }
 
