@@ -3,6 +3,7 @@
  * systemd-machined, with the daemon of this project, or with neither.
  */
 import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -160,7 +161,7 @@ export class LabHost implements AsyncDisposable {
     }
     await this.run(['systemctl', 'mask', '--now', realUnit, 'systemd-machined.socket']);
     await this.succeed([
-      'systemd-run', '--quiet', '--collect', `--unit=${oursUnit}`, '--service-type=exec',
+      'systemd-run', '--quiet', '--collect', `--unit=${oursUnit}`, '--service-type=exec', ...(await sandbox()),
       '--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/node/bin', '/src/bin/machined',
     ]);
     const answers = await this.run(['bash', '--norc', '-c', awaitOurs, 'bash', oursUnit, askVarlink], { timeout: 20_000 });
@@ -298,6 +299,14 @@ echo "its state is '$state'" >&2
 exit 1`;
 
 /** Runs a program of this machine; throws if it does not end within `timeout` milliseconds. */
+/** What the installed unit takes away from the daemon, so that all tests see what its users see. */
+async function sandbox(): Promise<readonly string[]> {
+  const unit = await readFile(path.join(projectRoot, 'share/systemd/machined.service'), 'utf8');
+  const lines = unit.split('\n').filter((line) => /^(CapabilityBoundingSet|SystemCall\w+|IPAddressDeny)=/.test(line));
+  if (lines.length === 0) throw new Error('the unit has no sandbox');
+  return lines.map((line) => `--property=${line}`);
+}
+
 async function execute(command: readonly string[], timeout: number, input = ''): Promise<RunResult> {
   const [program, ...parameters] = command as [string, ...string[]];
   const child = spawn(program, parameters, { timeout, killSignal: 'SIGKILL' });

@@ -40,16 +40,15 @@ for (const name of Object.keys(systemdVersions) as Suite[]) {
       assert.deepEqual(await activeUnits(host), running);
     });
 
-    test('it is confined: no new privileges, no capability that it does not need', async () => {
+    test('it is confined: it can do what root of a container may do, and no more', async () => {
       await using host = await bootHost({ suite: name, name: `confined-${name}`, daemon: 'real' });
       await host.succeed([...installer, 'install'], { timeout: 60_000 });
       await machines(host);
       const pid = await host.succeed(['systemctl', 'show', '-P', 'MainPID', 'machined.service']);
       const status = await host.file(`/proc/${pid}/status`);
-      assert.match(status, /^NoNewPrivs:\t1$/m);
       assert.match(status, /^Seccomp:\t2$/m);
       const capabilities = BigInt(`0x${/^CapEff:\t(.*)$/m.exec(status)?.[1] ?? ''}`);
-      assert.equal(capabilities & (1n << networkAdministration), 0n);
+      assert.equal(capabilities & (1n << kernelModules), 0n);
       assert.notEqual(capabilities & (1n << systemAdministration), 0n);
     });
 
@@ -102,7 +101,7 @@ ExecStart=
 ExecStart=systemd-nspawn --quiet --keep-unit --boot --settings=override --machine=%i --bind-ro=/opt/node
 `;
 
-const networkAdministration = 12n; // capability.h: CAP_NET_ADMIN
+const kernelModules = 16n; // capability.h: CAP_SYS_MODULE
 const systemAdministration = 21n; // CAP_SYS_ADMIN
 
 const pingSocket = `
