@@ -18,8 +18,8 @@ export class MachineInspector {
   }
 
   /**
-   * Its network addresses. Those of a virtual machine are what the host's network interfaces to it have seen. Throws Failure 'not-available' (a virtual machine without such interfaces),
-   * 'no-private-networking', 'system'.
+   * Its network addresses. Those of a virtual machine are what the host's network interfaces to it have seen. Throws Failure
+   * 'not-available' (a virtual machine without such interfaces), 'no-private-networking', 'system'.
    */
   async addresses(machine: Machine): Promise<readonly NetworkAddress[]> {
     if (machine.class === 'host') return this.#guests.hostAddresses();

@@ -8,7 +8,7 @@ import type { BusConnection } from '../../src/transport/dbus/connection.js';
 import { startBus, type TestBus } from '../support/bus.js';
 import { DBusRegistry, machinePath, manager } from '../support/registry-dbus.js';
 import { VarlinkRegistry } from '../support/registry-varlink.js';
-import { VarlinkFailure } from '../support/varlink-client.js';
+import { VarlinkFailure, type VarlinkClient } from '../support/varlink-client.js';
 import { World } from '../support/world.js';
 
 const root = { uid: 0, pid: 1 };
@@ -86,6 +86,26 @@ suite('over D-Bus', () => {
       { pid: pidOf(world, 'one'), source: '/a', destination: '/a', readOnly: true, makeDestination: false },
       { pid: pidOf(world, 'one'), source: '/a', destination: '/b', readOnly: false, makeDestination: true },
     ]);
+  });
+
+  test('what was mounted is taken away over the interface of our own', async () => {
+    await using setup = await setUp();
+    const { world, client, user } = setup;
+    const own = { path: '/io/machined', interface: 'io.machined.Manager' };
+    const unbind = (name: string, destination: string, caller = client) => ask(caller, 'UnbindMachine', 'ss', [name, destination], own);
+    await ask(client, 'BindMountMachine', 'sssbb', ['one', '/a', '/b', true, false]);
+    await failsWith(unbind('none', '/b'), 'org.freedesktop.machine1.NoSuchMachine', "No machine 'none' known");
+    await failsWith(unbind('vm', '/b'), `${standard}NotSupported`, 'Bind mounting is only supported on container machines.');
+    await failsWith(unbind('one', '/b/..'), `${standard}InvalidArgs`, 'Destination path must be absolute and normalized.');
+    await failsWith(unbind('one', '/x'), `${standard}InvalidArgs`, 'Nothing that was bound into the machine is mounted on /x');
+    await assert.rejects(unbind('one', '/b', user), (error) => error instanceof BusError && /Interactive/.test(error.busName));
+    assert.deepEqual(Object.entries(world.authority.asked[0]?.request.details ?? {}), [['machine', 'one'], ['verb', 'unbind'], ['dest', '/b']]);
+    assert.equal(world.files.binds.length, 1);
+    await unbind('one', '/b');
+    assert.equal(world.files.binds.length, 0);
+    const leader = pidOf(world, 'one');
+    await ask(client, 'UnregisterMachine', 's', ['one']);
+    assert.deepEqual(world.files.forgotten, [leader]);
   });
 
   test('arguments are refused in the order of the original, before anybody is authorized', async () => {
@@ -203,9 +223,10 @@ suite('over Varlink', () => {
   async function setUp() {
     const world = await setUpWorld();
     const registry = new VarlinkRegistry(world);
-    const client = await registry.connectRaw(root);
-    const user = await registry.connectRaw({ uid: 1000, pid: world.processes.spawn({ owner: 1000 }) });
-    return { world, client, user, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+    const ordinary = { uid: 1000, pid: world.processes.spawn({ owner: 1000 }) };
+    const [client, user] = [await registry.connectRaw(root), await registry.connectRaw(ordinary)];
+    const [ownClient, ownUser] = [await registry.connectOwn(root), await registry.connectOwn(ordinary)];
+    return { world, registry, client, user, ownClient, ownUser, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
   }
 
   async function failsWith(call: Promise<unknown>, name: string): Promise<void> {
@@ -256,6 +277,35 @@ suite('over Varlink', () => {
     world.files.errno = 'ENOENT';
     await failsWith(copy({}), 'io.systemd.System ENOENT');
     assert.deepEqual([world.files.copies.length, world.files.binds.length], [1, 0]);
+  });
+
+  test('64 copies may be under way', async () => {
+    await using setup = await setUp();
+    const { world, registry, client } = setup;
+    world.files.copiesEnd = () => false;
+    const copy = (caller: VarlinkClient) => caller.call(`${own}CopyTo`, { name: 'one', source: '/a', destination: '/b' });
+    const waiting: Promise<unknown>[] = [];
+    for (let count = 0; count < 64; count++) waiting.push(copy(await registry.connectRaw(root)));
+    while (world.files.copies.length < 64) await turn();
+    await failsWith(copy(client), `${own}TooManyOperations`);
+    for (const started of world.files.copies) started.finish();
+    await Promise.all(waiting);
+  });
+
+  test('what was mounted is taken away over the socket of our own', async () => {
+    await using setup = await setUp();
+    const { world, client, ownClient, ownUser } = setup;
+    const unbind = (parameters: object, caller = ownClient) => caller.call('io.machined.Machine.Unbind', { name: 'one', ...parameters });
+    await client.call(`${own}BindMount`, { name: 'one', source: '/a', destination: '/b' });
+    await failsWith(unbind({ name: 'none', destination: '/b' }), 'io.machined.Machine.NoSuchMachine');
+    await failsWith(unbind({ name: 'vm', destination: '/b' }), 'io.machined.Machine.NotSupported');
+    await failsWith(unbind({ destination: '/b/..' }), `${invalid} destination`);
+    await failsWith(unbind({}), `${invalid} destination`);
+    await failsWith(unbind({ destination: '/x' }), 'io.systemd.System EINVAL');
+    await failsWith(unbind({ destination: '/b' }, ownUser), 'io.systemd.InteractiveAuthenticationRequired');
+    assert.equal(world.files.binds.length, 1);
+    assert.deepEqual(await unbind({ destination: '/b' }), {});
+    assert.equal(world.files.binds.length, 0);
   });
 
   test('a root directory comes as a descriptor, of which the registry keeps none', async () => {

@@ -1,7 +1,7 @@
 /** The files of real containers, reached with systemd's own tools and this project's daemon. */
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { bootHost } from './harness.js';
+import { bootHost, untilTrue } from './harness.js';
 
 for (const privateUsers of [true, false]) {
   suite(`a container ${privateUsers ? 'with' : 'without'} users of its own`, () => {
@@ -34,6 +34,23 @@ for (const privateUsers of [true, false]) {
       assert.equal(await inside('cat /mnt/dir/file /mnt/file; stat -c %u /mnt/dir/file; touch /mnt/dir/made'), 'hello\nhello\n0');
       assert.equal(await host.succeed(['stat', '-c', '%u:%g', '/run/shown/made']), '0:0');
       await assert.rejects(inside('echo x >/mnt/file'), /Read-only/);
+
+      const own = ['varlinkctl', 'call', '/run/machined/io.machined', 'io.machined.Machine.Unbind'];
+      const busy = host.run(['nsenter', '-t', String(leader), '--all', 'sh', '-ec', 'cd /mnt/dir; echo >/run/entered; until test -e /run/leave; do sleep 0.1; done']);
+      await untilTrue('the mount is used', async () => (await host.run(['nsenter', '-t', String(leader), '--all', 'test', '-e', '/run/entered'])).status === 0, 30_000);
+      const refused = await host.run([...own, '{"name":"crate","destination":"/mnt/dir"}']);
+      assert.match(refused.stderr, /EBUSY|Device or resource busy/);
+      await inside('echo >/run/leave');
+      await busy;
+      await host.succeed([...own, '{"name":"crate","destination":"/mnt/dir"}']);
+      await host.succeed(['busctl', 'call', 'org.freedesktop.machine1', '/io/machined', 'io.machined.Manager', 'UnbindMachine', 'ss', 'crate', '/mnt/file']);
+      assert.equal(await inside('ls -A /mnt/dir; cat /mnt/file'), '');
+      for (const mount of ['/', '/proc', '/tmp', '/mnt/dir']) {
+        const other = await host.run([...own, JSON.stringify({ name: 'crate', destination: mount })]);
+        assert.match(other.stderr, /EINVAL|Invalid argument/, mount);
+      }
+      const denied = await host.run([...own, '{"name":"crate","destination":"/mnt/dir"}'], { user: 'testuser' });
+      assert.match(denied.stderr, /InteractiveAuthenticationRequired|authentication required/i);
 
       assert.match(await host.succeed(['journalctl', '-M', 'crate', '--no-pager', '--output=cat']), /Startup finished/);
       const id = await inside('cat /etc/machine-id');

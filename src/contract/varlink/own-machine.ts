@@ -9,8 +9,8 @@ import {
   structure,
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
-import { anyone } from '../authorization.js';
-import { processId, timestamp } from './types.js';
+import { anyone, polkit } from '../authorization.js';
+import { normalizedPath, processId, referenceFields, timestamp } from './types.js';
 
 const machineClass = enumeration('MachineClass', 'What kind of machine it is.', {
   container: 'Shares the kernel of the host.',
@@ -57,6 +57,15 @@ export const ownMachineVarlink = varlinkInterface({
   documentation: 'Machines: what io.systemd.Machine has no method for.',
   types: [machineClass, machineState, machineEvent, machine, processId, timestamp],
   methods: {
+    Unbind: method({
+      documentation: 'Takes away a mount that BindMount has made in a container.',
+      input: {
+        ...referenceFields,
+        destination: required(normalizedPath, 'Where it is mounted, an absolute path in the container.'),
+      },
+      output: {},
+      extra: { authorization: polkit('manage-machines', { subject: 'name', verb: 'unbind' }) },
+    }),
     Subscribe: method({
       documentation: 'Tells which machines there are, and then, until the caller hangs up, which come, change and go.',
       input: {},

@@ -9,12 +9,17 @@ import { operationHandlers } from './own-operations.js';
 /** /io/machined: what this project offers beyond the original. */
 export function ownManagerObject(services: ManagerServices): ObjectKind<ManagerServices> {
   const interfaces = [
-    bindInterface(ownManagerInterface, handlers(), {}),
+    bindInterface(ownManagerInterface, handlers(services), {}),
     bindInterface(ownOperationsInterface, operationHandlers(services.operations), {}),
   ];
   return { interfaces, find: () => services };
 }
 
-function handlers(): Handlers<typeof ownManagerInterface, IncomingCall, ManagerServices> {
-  return {};
+function handlers({ machines, files }: ManagerServices): Handlers<typeof ownManagerInterface, IncomingCall, ManagerServices> {
+  return {
+    UnbindMachine: async (_, { name, destination }, call) => {
+      await files.unbind(call, machines.byName(name), destination);
+      return {};
+    },
+  };
 }

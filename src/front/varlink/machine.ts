@@ -14,7 +14,7 @@ import type { MachineTerminals } from '../../service/terminals.js';
 import type { Users } from '../../service/users.js';
 import { markUnchanging } from '../../wire/varlink/json.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
-import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
+import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall, type VarlinkHandlers } from './service.js';
 import { withoutAbsent } from './without-absent.js';
 
 export interface MachineVarlinkServices {
@@ -37,8 +37,15 @@ type Reference = Pick<Input<Methods['Unregister']>, 'name' | 'pid'>;
 
 /** io.systemd.Machine. */
 export function machineInterface(services: MachineVarlinkServices): BoundVarlinkInterface {
+  return bindVarlink(machineVarlink, handlers(services), undeclaredErrors);
+}
+
+/** The original answers with it, too, and does not say so. */
+const undeclaredErrors = { 'too-many-operations': 'io.systemd.Machine.TooManyOperations' } as const;
+
+function handlers(services: MachineVarlinkServices): VarlinkHandlers<typeof machineVarlink> {
   const { machines, users, files } = services;
-  return bindVarlink(machineVarlink, {
+  return {
     Register: async (input, call) => {
       await register(services, input, call);
       return {};
@@ -77,7 +84,7 @@ export function machineInterface(services: MachineVarlinkServices): BoundVarlink
       const machine = await machines.byReference(referenceOf(input), call);
       return { fileDescriptor: call.passDescriptor(await files.openRoot(call, machine)) };
     },
-  });
+  };
 }
 
 async function copy(
@@ -111,7 +118,8 @@ function openTerminal(terminals: MachineTerminals, machine: Machine, input: Open
   }
 }
 
-function referenceOf({ name, pid }: Reference): MachineReference {
+/** Which machine a caller means. */
+export function referenceOf({ name, pid }: Reference): MachineReference {
   return { name, process: pid === undefined ? undefined : { pid: pid.pid, pidfdId: pid.pidfdId } };
 }
 

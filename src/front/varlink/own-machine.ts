@@ -2,13 +2,15 @@ import { ownMachineVarlink } from '../../contract/varlink/own-machine.js';
 import type { FailureKind } from '../../domain/failure.js';
 import type { Processes } from '../../ports/processes.js';
 import { MachineEvents, type MachineEvent } from '../../service/machine-events.js';
+import type { MachineFiles } from '../../service/machine-files.js';
 import type { Machines } from '../../service/machines.js';
 import type { Output } from '../../wire/varlink/schema.js';
-import { describeMachine } from './machine.js';
+import { describeMachine, referenceOf } from './machine.js';
 import { bindVarlink, Replies, type BoundVarlinkInterface } from './service.js';
 
 export interface OwnMachineServices {
   readonly machines: Machines;
+  readonly files: MachineFiles;
   readonly processes: Processes;
 }
 
@@ -27,10 +29,14 @@ const ownErrors: Readonly<Partial<Record<FailureKind, OwnError>>> = {
 };
 
 /** io.machined.Machine. */
-export function ownMachineInterface({ machines, processes }: OwnMachineServices): BoundVarlinkInterface {
+export function ownMachineInterface({ machines, files, processes }: OwnMachineServices): BoundVarlinkInterface {
   return bindVarlink(
     ownMachineVarlink,
     {
+      Unbind: async (input, call) => {
+        await files.unbind(call, await machines.byReference(referenceOf(input), call), input.destination);
+        return {};
+      },
       Subscribe: () => Replies.stream(eventsOf(machines, processes.bootId)),
     },
     ownErrors,
