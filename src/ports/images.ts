@@ -23,15 +23,25 @@ export interface Images {
 export interface ImageChanges {
   /** With what belongs to it. Of an image that is a symbolic link, only the link is removed. This cannot be canceled. */
   remove(image: Image, control?: Pick<WorkControl, 'report'>): Promise<void>;
-  /** With what belongs to it. EEXIST: another image has that name. `newName` has passed checkImageName, as below. */
-  rename(image: Image, newName: string): Promise<void>;
-  /** The new image lies in the pool. EEXIST, EOPNOTSUPP (a device), ECANCELED. */
+  /** The new image lies in the pool. EEXIST, EOPNOTSUPP (a device), ECANCELED. `newName` has passed checkImageName, as below. */
   clone(image: Image, newName: string, readOnly: boolean, control?: WorkControl): Promise<void>;
-  markReadOnly(image: Image, readOnly: boolean): Promise<void>;
-  /** In bytes; undefined: none. EOPNOTSUPP (not a subvolume), ENOTCONN (nothing accounts for it). */
-  setLimit(image: Image, limit: bigint | undefined): Promise<void>;
-  /** Of all images in the pool together, in bytes; undefined: none. EOPNOTSUPP (the pool is not a btrfs subvolume). */
-  setPoolLimit(limit: bigint | undefined): Promise<void>;
+  /**
+   * Everything that is given changes, or nothing. What belongs to the image gets its new name, too. EEXIST: another image has
+   * that name. EOPNOTSUPP, ENOTCONN: it can have no limit, for a reason that the message gives where it can.
+   */
+  update(image: Image, update: ImageUpdate): Promise<void>;
+  /** Of all images in the pool together. EOPNOTSUPP: there can be none, for the reason that the message gives. */
+  setPoolLimit(limit: ImageLimit): Promise<void>;
+}
+
+/** What an image or the pool may use, in bytes. */
+export type ImageLimit = bigint | 'none';
+
+/** What is not given stays as it is. */
+export interface ImageUpdate {
+  readonly newName?: string | undefined;
+  readonly readOnly?: boolean | undefined;
+  readonly limit?: ImageLimit | undefined;
 }
 
 /** What an image says of itself, in its files. */

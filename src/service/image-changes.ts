@@ -2,14 +2,15 @@ import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/fa
 import { checkImageName, hostImageName, isHiddenImage, type Image } from '../domain/image.js';
 import type { OperationFacts, OperationKind, Operations, Progress, WorkControl } from '../domain/operations.js';
 import type { Authority } from '../ports/authority.js';
-import type { ImageChanges } from '../ports/images.js';
+import type { ImageChanges, ImageLimit } from '../ports/images.js';
 import { authorize, type Call } from './call.js';
 import type { ImageCatalogue } from './images.js';
 
 const noLimit = 0xffff_ffff_ffff_ffffn;
 const largestFile = 0x7fff_ffff_ffff_ffffn;
 
-export interface ImageUpdate {
+/** A limit is in bytes, 2^64 − 1 is none. */
+export interface ImageUpdateRequest {
   readonly newName: string | undefined;
   readonly readOnly: boolean | undefined;
   readonly limit: bigint | undefined;
@@ -51,7 +52,7 @@ export class ImageKeeper {
   async rename(call: Call, image: Image, newName: string): Promise<void> {
     checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name, details: { new_name: newName } });
-    await explaining('Failed to rename image', () => this.#changes.rename(image, newName));
+    await explaining('Failed to rename image', () => this.#changes.update(image, { newName }));
   }
 
   /** Throws Failure 'invalid-argument'. */
@@ -63,25 +64,22 @@ export class ImageKeeper {
 
   async markReadOnly(call: Call, image: Image, readOnly: boolean): Promise<void> {
     await authorize(this.#authority, call, { name: image.name, details: { read_only: readOnly ? '1' : '0' } });
-    await this.#changes.markReadOnly(image, readOnly);
+    await this.#changes.update(image, { readOnly });
   }
 
   /** Throws Failure 'invalid-argument'. */
   async setLimit(call: Call, image: Image, limit: bigint): Promise<void> {
     await authorize(this.#authority, call, { name: image.name });
     const checked = checkLimit(limit);
-    await this.#changes.setLimit(image, checked);
+    await this.#changes.update(image, { limit: checked });
   }
 
-  /** Several changes, one after the other. What was done before one of them fails stays. Throws Failure 'invalid-argument'. */
-  async update(call: Call, image: Image, { newName, readOnly, limit }: ImageUpdate): Promise<void> {
+  /** Several changes, or none of them. Throws Failure 'invalid-argument'. */
+  async update(call: Call, image: Image, { newName, readOnly, limit }: ImageUpdateRequest): Promise<void> {
     if (newName !== undefined) checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name });
     const checked = limit === undefined ? undefined : checkLimit(limit);
-    if (newName !== undefined) await this.#changes.rename(image, newName);
-    const renamed = newName === undefined ? image : this.#images.byName(newName);
-    if (readOnly !== undefined) await this.#changes.markReadOnly(renamed, readOnly);
-    if (limit !== undefined) await this.#changes.setLimit(renamed, checked);
+    await this.#changes.update(image, { newName, readOnly, limit: checked });
   }
 
   /** Throws Failure 'invalid-argument', 'not-supported'. */
@@ -166,8 +164,8 @@ function explained(failure: Failure, attempt: string): Failure {
   return systemFailure(failure.errno ?? 'EIO', `${attempt}: ${failure.message}`, failure);
 }
 
-function checkLimit(limit: bigint): bigint | undefined {
-  if (limit === noLimit) return undefined;
+function checkLimit(limit: bigint): ImageLimit {
+  if (limit === noLimit) return 'none';
   if (limit > largestFile) throw invalidArgument('limit', 'New limit out of range');
   return limit;
 }

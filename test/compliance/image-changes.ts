@@ -34,16 +34,16 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
         setup.add('one', type);
         await changes.clone(find(setup, 'one'), 'two ü', false);
         assert.deepEqual([find(setup, 'two ü').readOnly, find(setup, 'one').readOnly], [false, false]);
-        await changes.rename(find(setup, 'two ü'), 'three');
+        await changes.update(find(setup, 'two ü'), { newName: 'three' });
         assert.deepEqual(await names(setup), ['.host', 'one', 'three']);
-        await changes.markReadOnly(find(setup, 'three'), true);
-        await changes.markReadOnly(find(setup, 'three'), true);
+        await changes.update(find(setup, 'three'), { readOnly: true });
+        await changes.update(find(setup, 'three'), { readOnly: true });
         assert.equal(find(setup, 'three').readOnly, true);
-        await changes.rename(find(setup, 'three'), 'four');
+        await changes.update(find(setup, 'three'), { newName: 'four' });
         assert.equal(find(setup, 'four').readOnly, true, 'a new name changes nothing of this');
         await changes.clone(find(setup, 'four'), 'five', false);
         assert.equal(find(setup, 'five').readOnly, false, 'the clone is what was asked for');
-        await changes.markReadOnly(find(setup, 'four'), false);
+        await changes.update(find(setup, 'four'), { readOnly: false });
         await changes.clone(find(setup, 'four'), 'six', true);
         assert.equal(find(setup, 'six').readOnly, true);
         for (const gone of ['one', 'four', 'five', 'six']) await changes.remove(find(setup, gone));
@@ -71,10 +71,10 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
       setup.add('one', 'directory');
       const host = find(setup, '.host');
       await failsWith(changes.remove(host), 'EROFS');
-      await failsWith(changes.rename(host, 'x'), 'EROFS');
-      await failsWith(changes.markReadOnly(host, true), 'EROFS');
-      await failsWith(changes.setLimit(host, 1n), 'EROFS');
-      await failsWith(changes.rename(find(setup, 'one'), '.host'), 'EBUSY');
+      await failsWith(changes.update(host, { newName: 'x' }), 'EROFS');
+      await failsWith(changes.update(host, { readOnly: true }), 'EROFS');
+      await failsWith(changes.update(host, { limit: 1n }), 'EROFS');
+      await failsWith(changes.update(find(setup, 'one'), { newName: '.host' }), 'EBUSY');
       await failsWith(changes.clone(find(setup, 'one'), '.host', false), 'EBUSY');
       assert.deepEqual(await names(setup), ['.host', 'one']);
     });
@@ -84,11 +84,30 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
       const { changes } = setup;
       setup.add('one', 'directory');
       setup.add('two', 'raw');
-      await failsWith(changes.rename(find(setup, 'one'), 'two'), 'EEXIST');
-      await failsWith(changes.rename(find(setup, 'one'), 'one'), 'EEXIST');
+      await failsWith(changes.update(find(setup, 'one'), { newName: 'two' }), 'EEXIST');
+      await failsWith(changes.update(find(setup, 'one'), { newName: 'one' }), 'EEXIST');
       await failsWith(changes.clone(find(setup, 'one'), 'two', true), 'EEXIST');
       assert.deepEqual(await names(setup), ['.host', 'one', 'two']);
       assert.deepEqual([find(setup, 'one').type, find(setup, 'two').type], ['directory', 'raw']);
+    });
+
+    test('several changes are made together, or none of them', async () => {
+      await using setup = setUp();
+      const { changes } = setup;
+      setup.add('one', 'directory');
+      setup.add('two', 'raw');
+      await failsWith(changes.update(find(setup, 'one'), { newName: 'two', readOnly: true }), 'EEXIST');
+      await failsWith(changes.update(find(setup, 'two'), { newName: 'three', readOnly: true, limit: 1n }), 'EOPNOTSUPP');
+      assert.deepEqual(await names(setup), ['.host', 'one', 'two']);
+      assert.deepEqual([find(setup, 'one').readOnly, find(setup, 'two').readOnly], [false, false]);
+      for (const [name, newName] of [['one', 'three'], ['two', 'four']] as const) {
+        await changes.update(find(setup, name), { newName, readOnly: true });
+        assert.equal(find(setup, newName).readOnly, true);
+        await changes.update(find(setup, newName), { newName: name, readOnly: false });
+        assert.equal(find(setup, name).readOnly, false);
+      }
+      await changes.update(find(setup, 'one'), {});
+      assert.deepEqual(await names(setup), ['.host', 'one', 'two']);
     });
 
     test('one that is in use can only be cloned', async () => {
@@ -99,8 +118,8 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
       {
         using _use = setup.use('one');
         await failsWith(changes.remove(one), 'EBUSY');
-        await failsWith(changes.rename(one, 'x'), 'EBUSY');
-        await failsWith(changes.markReadOnly(one, true), 'EBUSY');
+        await failsWith(changes.update(one, { newName: 'x' }), 'EBUSY');
+        await failsWith(changes.update(one, { readOnly: true }), 'EBUSY');
         await changes.clone(one, 'two', false);
       }
       await changes.remove(one);
@@ -114,15 +133,15 @@ export function imageChangesCompliance(name: string, setUp: () => ImageChangesSe
       const one = find(setup, 'one');
       await changes.remove(one);
       await failsWith(changes.remove(one), 'ENOENT');
-      await failsWith(changes.rename(one, 'two'), 'ENOENT');
-      await failsWith(changes.markReadOnly(one, true), 'ENOENT');
+      await failsWith(changes.update(one, { newName: 'two' }), 'ENOENT');
+      await failsWith(changes.update(one, { readOnly: true }), 'ENOENT');
       assert.deepEqual(await names(setup), ['.host']);
     });
 
     test('only subvolumes have limits', async () => {
       await using setup = setUp();
       setup.add('one', 'raw');
-      await failsWith(setup.changes.setLimit(find(setup, 'one'), 1n), 'EOPNOTSUPP');
+      await failsWith(setup.changes.update(find(setup, 'one'), { limit: 1n }), 'EOPNOTSUPP');
     });
   });
 }

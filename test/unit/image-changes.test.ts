@@ -8,6 +8,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { Image } from '../../src/domain/image.js';
 import { HelperPool, ordinaryLimits } from '../../src/host/guests/helper-pool.js';
 import { HostImageChanges } from '../../src/host/images/host-image-changes.js';
@@ -121,7 +122,7 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     assert.deepEqual([size, blocks < 1024], [64 << 20, true]);
     assert.equal(readFileSync(place.in('two.verity'), 'utf8'), 'verity');
     writeFileSync(`${place.settings}/three.nspawn`, 'kept');
-    await place.changes.rename(place.find('two'), 'three');
+    await place.changes.update(place.find('two'), { newName: 'three' });
     assert.deepEqual(place.files().filter((file) => file.startsWith('two')), []);
     assert.deepEqual(place.files(place.settings), ['one.nspawn', 'three.nspawn', 'two.nspawn']);
     assert.equal(readFileSync(`${place.settings}/three.nspawn`, 'utf8'), 'kept');
@@ -138,7 +139,7 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     symlinkSync(target, place.in('link'));
     await place.changes.clone(place.find('link'), 'copy', false);
     assert.ok(lstatSync(place.in('copy')).isDirectory());
-    await place.changes.rename(place.find('link'), 'new');
+    await place.changes.update(place.find('link'), { newName: 'new' });
     assert.deepEqual(place.files(), ['copy', 'new']);
     await place.changes.remove(place.find('new'));
     assert.deepEqual(place.files(), ['copy']);
@@ -205,6 +206,19 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     }
   });
 
+  test('what a helper leaves half done that is killed is swept away at once', async () => {
+    await using place = new Place();
+    place.add('one', 'directory');
+    for (let number = 0; number < 10_000; number++) writeFileSync(place.in(`one/${number}`), '');
+    const clone = place.changes.clone(place.find('one'), 'two', false);
+    const outcome = failsWith(clone, 'EIO');
+    while (!place.files().some((file) => file.startsWith('.#machined-'))) await setImmediate();
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ');
+    for (const child of children) process.kill(Number(child), 'SIGKILL');
+    await outcome;
+    assert.deepEqual([place.files(), place.files(place.locks), place.log.lines], [['one'], [], []]);
+  });
+
   test('what another daemon left half done is swept away, and only that', async () => {
     await using place = new Place();
     const file = `${place.in('.#machined-0badcafe-1')}/deep/file`;
@@ -236,7 +250,7 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
       using _lock = new FileLock(`${place.locks}/name-two`);
       await failsWith(place.changes.clone(one, 'two', false), 'EBUSY');
     }
-    await place.changes.rename(one, 'two');
+    await place.changes.update(one, { newName: 'two' });
     assert.deepEqual([place.files(), place.files(place.locks)], [['two'], []]);
   });
 });

@@ -97,6 +97,11 @@ export class HelperPool implements Disposable {
     for (const helper of [...this.#helpers, ...this.#dedicated]) helper.kill(failure);
   }
 
+  /** Until it is disposed of. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
   #assertOpen(): void {
     if (!this.#open) throw new Error('the helpers have been disposed of');
   }

@@ -1,25 +1,21 @@
 // What a helper does to change images. It may take its time: only a helper process may call this.
-import { chmodSync, constants, fstatSync, openSync, readdirSync, readlinkSync, renameSync, statSync, unlinkSync, type Dirent } from 'node:fs';
 import path from 'node:path';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
-import { Descriptor } from '../guests/tree-copy.js';
 import type { Meter } from '../guests/work-meter.js';
-import { enableQuota, limitQuotaGroup, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
-import { isBtrfs, subtreeGroup, subvolumeOf } from '../kernel/btrfs.js';
-import { renameEntry } from '../kernel/file-calls.js';
-import { setDeviceReadOnly, setImmutable } from '../kernel/file-flags.js';
-import { readFileStatus } from '../kernel/file-status.js';
 import { errorText } from '../kernel/libc.js';
+import { mountPointsBelow } from '../kernel/mount-points.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { cloneImage } from './clone-image.js';
 import type { ImageChange, ImagePlaces, ImageText } from './image-change.js';
-import { companionsOf, fileNameOf, isAbandoned, isTaken, linkOf, openDirectory, temporaryName } from './image-files.js';
+import { companionsOf, fileNameOf, isTaken, linkOf, openDirectory, temporaryName } from './image-files.js';
 import { lockImage, lockName } from './image-locks.js';
+import { limitOf, setPoolLimit } from './limits.js';
+import { keepsItsName, protectionFor, protectionOf, type Protection } from './protection.js';
 import { removeTree } from './remove-tree.js';
-
-const subvolumeInode = 256n;
+import { sweep } from './sweep.js';
+import { bytesOf, carryOut, existingInode, inodeOf, renaming, type Intent, type Step } from './transaction.js';
 
 /**
  * Throws Failure 'system': EROFS (it is the host's, the vendor's, or on a file system that is read-only), EBUSY (it is in
@@ -27,7 +23,7 @@ const subvolumeInode = 256n;
  */
 export function changeImage(change: ImageChange, places: ImagePlaces, meter: Meter): void {
   try {
-    carryOut(change, places, meter);
+    dispatch(change, places, meter);
   } catch (error) {
     const code = errnoNameOf(error);
     if (isFailure(error) || code === undefined) throw error;
@@ -35,27 +31,19 @@ export function changeImage(change: ImageChange, places: ImagePlaces, meter: Met
   }
 }
 
-function carryOut(change: ImageChange, places: ImagePlaces, meter: Meter): void {
+function dispatch(change: ImageChange, places: ImagePlaces, meter: Meter): void {
   switch (change.kind) {
     case 'remove':
       return removeImage(change.image, places, meter);
-    case 'rename':
-      return renameImage(change.image, change.newName, places);
+    case 'update':
+      return updateImage(change, places);
     case 'clone':
       return cloneImage(change.image, change.newName, change.readOnly, places, meter);
-    case 'mark-read-only':
-      return markReadOnly(change.image, change.readOnly, places);
-    case 'limit':
-      return limitImage(change.image, limitOf(change.limit));
     case 'limit-pool':
-      return limitPool(places.pool, limitOf(change.limit));
+      return setPoolLimit(places.pool, bytesOf(change.limit));
     case 'sweep':
-      return sweep(places);
+      return sweep(places, change.failed);
   }
-}
-
-function limitOf(text: string | null): bigint | undefined {
-  return text === null ? undefined : BigInt(text);
 }
 
 function refuseForeign({ name, path: file }: ImageText): void {
@@ -67,23 +55,42 @@ function refuseForeign({ name, path: file }: ImageText): void {
 function removeImage(image: ImageText, places: ImagePlaces, meter: Meter): void {
   refuseForeign(image);
   using _lock = lockImage(image, places);
-  const directory = path.dirname(image.path);
-  const companions = companionsOf(image, image.name, directory, places).map(([file]) => file);
-  const link = linkOf(image, places);
-  if (link !== undefined) {
-    // What a link leads to may be anybody's: all that ends is that it is an image.
-    unlinkSync(link);
-    companions.filter((file) => isSettings(file, places)).forEach(unlinkIfThere);
-    return;
-  }
-  const temporary = temporaryName(places);
-  renameProtected(image.type, directory, path.basename(image.path), temporary);
+  const link = linkOf(image, places); // what a link leads to may be anybody's: all that ends is that it is an image
+  if (link === undefined && mountPointsBelow(image.path).length > 0) throw new SystemError(errnos.EBUSY, 'unlinkat', image.path);
+  const steps: Step[] = [];
+  if (link === undefined) steps.push(...unprotecting(image));
+  const decisive = steps.length;
+  const files = [link ?? image.path, ...companionsIn(image, link, places)];
+  const renamings = files.map((file) => renaming(file, String(temporaryName(places))));
+  carryOut({ steps: [...steps, ...renamings], decisive }, places);
+  const [tree, ...companions] = renamings;
   try {
-    companions.forEach(unlinkIfThere);
+    for (const { directory, to } of companions) removeFrom(directory, to, meter);
   } finally {
-    using parent = openDirectory(directory);
-    removeTree(parent.fd, temporary, () => meter.count(1, 0));
+    if (tree !== undefined) removeFrom(tree.directory, tree.to, meter);
   }
+}
+
+function removeFrom(directory: string, file: string, meter: Meter): void {
+  using parent = openDirectory(directory);
+  removeTree(parent.fd, Buffer.from(file), () => meter.count(1, 0));
+}
+
+/** Lets an image that is protected get another name. */
+function unprotecting(image: ImageText): Step[] {
+  const before = image.type === 'directory' || image.type === 'mstack' ? protectionOf(image) : 0;
+  return before === 0 ? [] : [protecting(image, image.path, before, 0)];
+}
+
+function protecting({ path: file, type }: ImageText, newPath: string, before: Protection, after: Protection): Step {
+  return { kind: 'protect', path: newPath, type, inode: existingInode(file), before, after };
+}
+
+/** Those that are there, and belong to it alone: what lies beside the target of a link does not. */
+function companionsIn(image: ImageText, link: string | undefined, places: ImagePlaces): string[] {
+  return companionsOf(image, image.name, path.dirname(image.path), places)
+    .map(([file]) => file)
+    .filter((file) => (link === undefined || isSettings(file, places)) && inodeOf(file) !== undefined);
 }
 
 /** Of the administrator's, by the image's name; others lie beside the image. */
@@ -91,128 +98,41 @@ function isSettings(file: string, { settings }: ImagePlaces): boolean {
   return settings.includes(path.dirname(file));
 }
 
-function unlinkIfThere(file: string): void {
-  try {
-    unlinkSync(file);
-  } catch (error) {
-    if (!['ENOENT', 'ENOTDIR'].includes(errnoNameOf(error) ?? '')) throw error;
-  }
+/** All that is asked for, or nothing. */
+function updateImage(change: ImageChange & { kind: 'update' }, places: ImagePlaces): void {
+  const { image, newName, readOnly } = change;
+  refuseForeign(image);
+  using held = new UndoStack();
+  if (newName !== undefined || readOnly !== undefined) held.use(lockImage(image, places));
+  if (newName !== undefined) held.use(lockName(newName, places));
+  if (newName !== undefined && isTaken(newName, places)) throw new SystemError(errnos.EEXIST, 'renameat2', newName);
+  carryOut(planUpdate(change, places), places);
 }
 
-function renameImage(image: ImageText, newName: string, places: ImagePlaces): void {
-  refuseForeign(image);
-  using _lock = lockImage(image, places);
-  using _nameLock = lockName(newName, places);
-  if (isTaken(newName, places)) throw new SystemError(errnos.EEXIST, 'renameat2', newName);
-  const link = linkOf(image, places);
-  const directory = path.dirname(link ?? image.path);
-  const file = path.basename(link ?? image.path);
+function planUpdate({ image, newName, readOnly, limit }: ImageChange & { kind: 'update' }, places: ImagePlaces): Intent {
+  const { path: file, type } = image;
+  const steps: Step[] = [];
+  if (limit !== undefined) steps.push({ kind: 'limit', path: file, type, inode: existingInode(file), before: limitOf(image), after: limit });
+
+  const link = newName === undefined ? undefined : linkOf(image, places);
+  const isMoved = newName !== undefined && link === undefined;
+  const isProtectionAsked = readOnly !== undefined || (isMoved && (type === 'directory' || type === 'mstack'));
+  const before = isProtectionAsked ? protectionOf(image) : 0;
+  const after = readOnly === undefined ? before : protectionFor(type, before, readOnly);
+  const meanwhile = isMoved && keepsItsName(type, after) ? 0 : after;
+  if (meanwhile !== before) steps.push(protecting(image, file, before, meanwhile));
+  if (newName === undefined) return { steps, decisive: -1 };
+
+  const decisive = steps.length;
   const newFile = fileNameOf(newName, image);
-  const type = link === undefined ? image.type : 'raw'; // a link has no protection of its own
-  using undo = new UndoStack();
-  renameProtected(type, directory, file, Buffer.from(newFile));
-  undo.defer(() => renameProtected(type, directory, newFile, Buffer.from(file)));
-  for (const [from, to] of companionsOf(image, newName, directory, places)) {
-    if (link === undefined || isSettings(from, places)) renameCompanion(from, to, undo);
-  }
-  undo.keep();
+  steps.push(renaming(link ?? file, newFile), ...companionRenamings(image, newName, link, places));
+  if (meanwhile !== after) steps.push(protecting(image, `${path.dirname(file)}/${newFile}`, meanwhile, after));
+  return { steps, decisive };
 }
 
-/** One that somebody has written for the new name stays. */
-function renameCompanion(from: string, to: string, undo: UndoStack): void {
-  if (readFileStatus(from, 'as-links') === undefined || readFileStatus(to, 'as-links') !== undefined) return;
-  renameSync(from, to);
-  undo.defer(() => renameSync(to, from));
-}
-
-/** A directory that is protected against changes cannot be renamed: it is not, for a moment. */
-function renameProtected(type: ImageText['type'], directory: string, name: string, newName: Buffer): void {
-  using parent = openDirectory(directory);
-  const rename = () => renameEntry(parent.fd, Buffer.from(name), newName, false);
-  const file = `${directory}/${name}`;
-  const isTree = type === 'directory' || type === 'mstack';
-  if (!isTree || readFileStatus(file, 'as-links')?.immutable !== true) return rename();
-  using tree = openDirectory(file);
-  setImmutable(tree.fd, false);
-  try {
-    rename();
-  } finally {
-    setImmutable(tree.fd, true);
-  }
-}
-
-function markReadOnly(image: ImageText, readOnly: boolean, places: ImagePlaces): void {
-  refuseForeign(image);
-  using _lock = lockImage(image, places);
-  using file = new Descriptor(openSync(image.path, constants.O_RDONLY | constants.O_NONBLOCK));
-  switch (image.type) {
-    case 'subvolume':
-      return setSubvolumeReadOnly(file.fd, readOnly);
-    case 'directory':
-    case 'mstack':
-      return setImmutable(file.fd, readOnly);
-    case 'block':
-      return setDeviceReadOnly(file.fd, readOnly);
-    case 'raw': {
-      const { mode } = statSync(image.path);
-      return chmodSync(image.path, readOnly ? mode & 0o7555 : mode | 0o200);
-    }
-  }
-}
-
-function limitImage(image: ImageText, limit: bigint | undefined): void {
-  refuseForeign(image);
-  if (image.type !== 'subvolume') throw new SystemError(errnos.EOPNOTSUPP, 'ioctl', image.path);
-  using subvolume = openDirectory(image.path);
-  limitSubvolume(subvolume.fd, limit);
-}
-
-/** The quota is read where it is counted: from the group of the subvolume and those in it, if there is one. */
-function limitSubvolume(fd: number, limit: bigint | undefined): void {
-  const own = subvolumeOf(fd);
-  limitQuotaGroup(fd, own, limit);
-  const group = subtreeGroup(fd, own);
-  if (group !== own) limitQuotaGroup(fd, group, limit);
-}
-
-function limitPool(pool: string, limit: bigint | undefined): void {
-  using directory = openDirectory(pool);
-  const isSubvolume = isBtrfs(directory.fd) && fstatSync(directory.fd, { bigint: true }).ino === subvolumeInode;
-  if (!isSubvolume) throw new SystemError(errnos.EOPNOTSUPP, 'ioctl', pool);
-  enableQuota(directory.fd);
-  limitSubvolume(directory.fd, limit);
-}
-
-/** Also where images' links lead, and among the versions of an image. */
-function sweep(places: ImagePlaces): void {
-  const swept = new Set<string>();
-  for (const directory of places.directories) {
-    sweepDirectory(directory, places, swept);
-    for (const entry of entriesOf(directory)) {
-      const file = `${directory}/${entry.name}`;
-      if (entry.isDirectory() && entry.name.endsWith('.v')) sweepDirectory(file, places, swept);
-      if (entry.isSymbolicLink()) sweepDirectory(path.dirname(path.resolve(directory, readlinkSync(file))), places, swept);
-    }
-  }
-  for (const directory of places.settings) sweepDirectory(directory, places, swept);
-}
-
-function sweepDirectory(directory: string, places: ImagePlaces, swept: Set<string>): void {
-  if (swept.has(directory)) return;
-  swept.add(directory);
-  for (const { name } of entriesOf(directory)) {
-    if (!isAbandoned(name, places)) continue;
-    using parent = openDirectory(directory);
-    removeTree(parent.fd, Buffer.from(name), () => undefined);
-  }
-}
-
-/** None if it cannot be read. */
-function entriesOf(directory: string): Dirent[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if (errnoNameOf(error) === undefined) throw error;
-    return [];
-  }
+/** What somebody has written for the new name stays. */
+function companionRenamings(image: ImageText, newName: string, link: string | undefined, places: ImagePlaces): Step[] {
+  return companionsOf(image, newName, path.dirname(image.path), places)
+    .filter(([from, to]) => (link === undefined || isSettings(from, places)) && inodeOf(from) !== undefined && inodeOf(to) === undefined)
+    .map(([from, to]) => renaming(from, path.basename(to)));
 }

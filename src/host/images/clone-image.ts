@@ -1,4 +1,4 @@
-import { constants, fchmodSync, fchownSync, fstatSync, fsyncSync, linkSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
+import { constants, fchmodSync, fchownSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import path from 'node:path';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
@@ -6,13 +6,14 @@ import { Descriptor, TreeCopy } from '../guests/tree-copy.js';
 import type { Meter } from '../guests/work-meter.js';
 import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { nestedSubvolumes } from '../kernel/btrfs.js';
-import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, renameEntry, setTimes } from '../kernel/file-calls.js';
-import { setImmutable } from '../kernel/file-flags.js';
+import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, setTimes } from '../kernel/file-calls.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
 import { companionsOf, fileNameOf, isTaken, openDirectory, temporaryName } from './image-files.js';
 import { lockName } from './image-locks.js';
+import { inheritLimits } from './quota-groups.js';
 import { openBeneath, removeTree } from './remove-tree.js';
+import { carryOut, inodeOf, renaming, type Step } from './transaction.js';
 
 const notBtrfs = ['ENOTTY', 'EOPNOTSUPP', 'EINVAL', 'EXDEV'];
 const writeBits = 0o222;
@@ -31,26 +32,36 @@ export function cloneImage(image: ImageText, newName: string, readOnly: boolean,
   process.umask(0); // files get the modes that they have in the source
   mkdirSync(places.pool, { recursive: true, mode: 0o700 });
   using undo = new UndoStack();
-  for (const [from, to] of companionsOf(image, newName, places.pool, places)) copyCompanion(from, to, undo, places, meter);
-  if (image.type === 'raw') cloneDisk(image, newName, readOnly, places, meter);
-  else cloneTree(image, newName, readOnly, places, meter);
+  const steps: Step[] = [];
+  for (const [from, to] of companionsOf(image, newName, places.pool, places)) {
+    const step = copyCompanion(from, to, undo, places, meter);
+    if (step !== undefined) steps.push(step);
+  }
+  const make = image.type === 'raw' ? cloneDisk : cloneTree;
+  const made = make(image, `${places.pool}/${fileNameOf(newName, image)}`, readOnly, undo, places, meter);
+  const decisive = steps.length;
+  carryOut({ steps: [...steps, ...made], decisive }, places);
   undo.keep();
 }
 
-function cloneTree(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces, meter: Meter): void {
+/** Returns what gives it its name. */
+function cloneTree(image: ImageText, newFile: string, readOnly: boolean, undo: UndoStack, places: ImagePlaces, meter: Meter): Step[] {
   using pool = openDirectory(places.pool);
   using source = openDirectory(image.path);
-  let name = temporaryName(places);
-  using undo = new UndoStack();
-  undo.defer(() => removeIfPossible(pool.fd, name, meter));
-  const isSubvolume = snapshot(source.fd, pool.fd, name, readOnly) || copyTree(image.path, source.fd, pool.fd, name, meter);
+  const name = temporaryName(places);
+  undo.defer(() => removeIfPossible(places.pool, name, meter));
+  const isSnapshot = snapshot(source.fd, pool.fd, name, readOnly);
+  const isSubvolume = isSnapshot || copyTree(image.path, source.fd, pool.fd, name, meter);
   using made = new Descriptor(openEntry(pool.fd, name, O_DIRECTORY));
-  if (isSubvolume) setSubvolumeReadOnly(made.fd, readOnly);
-  const newFile = Buffer.from(fileNameOf(newName, image));
-  renameEntry(pool.fd, name, newFile, false);
-  name = newFile;
-  if (!isSubvolume && readOnly) setImmutable(made.fd, true); // what is immutable cannot be renamed
-  undo.keep();
+  if (isSubvolume) {
+    inheritLimits(isSnapshot ? source.fd : undefined, made.fd);
+    setSubvolumeReadOnly(made.fd, readOnly);
+  }
+  const appearing = renaming(`${places.pool}/${String(name)}`, path.basename(newFile));
+  if (isSubvolume || !readOnly) return [appearing];
+  // what is immutable cannot be renamed
+  const type = image.type === 'mstack' ? 'mstack' : 'directory';
+  return [appearing, { kind: 'protect', path: newFile, type, inode: appearing.inode, before: 0, after: 1 }];
 }
 
 /** With the subvolumes in it. False if the source is none, or on another disk. */
@@ -99,36 +110,47 @@ function makeSubvolume(directory: number, name: Buffer): boolean {
   }
 }
 
-function cloneDisk(image: ImageText, newName: string, readOnly: boolean, places: ImagePlaces, meter: Meter): void {
+function cloneDisk(image: ImageText, newFile: string, readOnly: boolean, undo: UndoStack, places: ImagePlaces, meter: Meter): Step[] {
   const changeMode = (mode: number) => (readOnly ? mode & ~writeBits : mode | ownerWrites);
-  copyFile(image.path, `${places.pool}/${fileNameOf(newName, image)}`, changeMode, places, meter);
+  return [copyFile(image.path, newFile, changeMode, undo, places, meter)];
 }
 
-function copyCompanion(from: string, to: string, undo: UndoStack, places: ImagePlaces, meter: Meter): void {
+/** Undefined if there is none, or one that somebody has written for the new image. */
+function copyCompanion(from: string, to: string, undo: UndoStack, places: ImagePlaces, meter: Meter): Step | undefined {
+  if (inodeOf(to) !== undefined) return undefined;
   try {
-    copyFile(from, to, (mode) => mode | ownerWrites, places, meter);
-    undo.defer(() => unlinkSync(to));
+    return copyFile(from, to, (mode) => mode | ownerWrites, undo, places, meter);
   } catch (error) {
-    // there is none, or there is one already that somebody has written for the new image
-    if (!['ENOENT', 'ENOTDIR', 'EEXIST'].includes(errnoNameOf(error) ?? '')) throw error;
+    if (!['ENOENT', 'ENOTDIR'].includes(errnoNameOf(error) ?? '')) throw error;
+    return undefined;
   }
 }
 
-/** It appears complete, and on the disk. EEXIST: there is one. */
-function copyFile(from: string, to: string, changeMode: (mode: number) => number, places: ImagePlaces, meter: Meter): void {
+/** Makes it, complete and on the disk. Returns what gives it its name. */
+function copyFile(
+  from: string,
+  to: string,
+  changeMode: (mode: number) => number,
+  undo: UndoStack,
+  places: ImagePlaces,
+  meter: Meter,
+): Step {
   using source = new Descriptor(openSync(from, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
   const { mode } = fstatSync(source.fd);
-  using directory = openDirectory(path.dirname(to));
+  const directory = path.dirname(to);
+  const workshop = temporaryName(places); // copies have temporary names of their own
   const name = temporaryName(places);
-  makeDirectory(directory.fd, name, 0o700);
-  using undo = new UndoStack();
-  undo.defer(() => removeIfPossible(directory.fd, name, meter)); // the file has another name by then, if all went well
-  copyFaithfully(from, directory.fd, name, meter, 'copy');
-  const copied = `${path.dirname(to)}/${String(name)}/copy`;
+  for (const made of [workshop, name]) undo.defer(() => removeIfPossible(directory, made, meter));
+  using parent = openDirectory(directory);
+  makeDirectory(parent.fd, workshop, 0o700);
+  copyFaithfully(from, parent.fd, workshop, meter, 'copy');
+  const copied = `${directory}/${String(workshop)}/copy`;
   using copy = new Descriptor(openSync(copied, constants.O_RDONLY | constants.O_NOFOLLOW));
   fchmodSync(copy.fd, changeMode(mode) & 0o7777);
   fsyncSync(copy.fd);
-  linkSync(copied, to);
+  renameSync(copied, `${directory}/${String(name)}`);
+  removeIfPossible(directory, workshop, meter);
+  return renaming(`${directory}/${String(name)}`, path.basename(to));
 }
 
 /** A file of this name into a directory, or all of a directory into another. */
@@ -141,10 +163,11 @@ function copyFaithfully(from: string, directory: number, name: Buffer, meter: Me
   copy.copy(entry, { directory: target.fd, name: Buffer.from(file) });
 }
 
-/** What has been made of a clone that failed; why it failed is more to the point than why this does. */
-function removeIfPossible(directory: number, name: Buffer, meter: Meter): void {
+/** What is no longer needed. If it cannot be removed, the next sweep does. */
+function removeIfPossible(directory: string, name: Buffer, meter: Meter): void {
   try {
-    removeTree(directory, name, () => meter.keepAlive());
+    using parent = openDirectory(directory);
+    removeTree(parent.fd, name, () => meter.keepAlive());
   } catch (error) {
     if (errnoNameOf(error) === undefined) throw error;
   }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { isFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import { unwatched, type WorkControl } from '../../domain/operations.js';
-import type { ImageChanges } from '../../ports/images.js';
+import type { ImageChanges, ImageLimit, ImageUpdate } from '../../ports/images.js';
 import type { Log } from '../../ports/log.js';
 import type { HelperPool } from '../guests/helper-pool.js';
 import { imageDirectories } from './host-images.js';
@@ -16,6 +16,9 @@ export const imagePlaces: Omit<ImagePlaces, 'instance'> = {
   locks: '/run/systemd/nspawn/locks',
 };
 
+/** What may have kept a helper from tidying up. */
+const endsOfHelpers = new Set(['EIO', 'ETIMEDOUT', 'ECANCELED']);
+
 /**
  * Changes images in helper processes: to remove or to copy a tree takes its time. Helpers die with this process, and what
  * they have left half done is removed when the next one starts.
@@ -23,19 +26,26 @@ export const imagePlaces: Omit<ImagePlaces, 'instance'> = {
 export class HostImageChanges implements ImageChanges {
   readonly #log: Log;
   readonly #helpers: HelperPool;
-  readonly #places: ImagePlaces;
+  readonly #places: Omit<ImagePlaces, 'instance'>;
+  readonly #instance = randomBytes(4).toString('hex');
+  #changes = 0;
 
   /** The pool's owner disposes of it. */
   constructor(log: Log, helpers: HelperPool, places: Omit<ImagePlaces, 'instance'> = imagePlaces) {
     this.#log = log;
     this.#helpers = helpers;
-    this.#places = { ...places, instance: randomBytes(4).toString('hex') };
+    this.#places = places;
   }
 
   /** Removes what earlier daemons have left half done; what cannot be removed is logged. */
   async sweep(): Promise<void> {
+    await this.#sweep(null);
+  }
+
+  async #sweep(failed: string | null): Promise<void> {
     try {
-      await this.#slowly({ kind: 'sweep' }, unwatched);
+      const change: ImageChange = { kind: 'sweep', failed };
+      await this.#helpers.dedicated('change-image', { change, places: this.#newPlaces() }, [], unwatched);
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
       if (error.errno !== 'ECANCELED') this.#log.warning(`Cannot remove what is left of earlier changes of images: ${error.message}`);
@@ -46,32 +56,46 @@ export class HostImageChanges implements ImageChanges {
     return this.#slowly({ kind: 'remove', image: textOf(image) }, { ...unwatched, report });
   }
 
-  rename(image: Image, newName: string): Promise<void> {
-    return this.#quickly({ kind: 'rename', image: textOf(image), newName });
-  }
-
   clone(image: Image, newName: string, readOnly: boolean, control = unwatched): Promise<void> {
     return this.#slowly({ kind: 'clone', image: textOf(image), newName, readOnly }, control);
   }
 
-  markReadOnly(image: Image, readOnly: boolean): Promise<void> {
-    return this.#quickly({ kind: 'mark-read-only', image: textOf(image), readOnly });
+  update(image: Image, { newName, readOnly, limit }: ImageUpdate): Promise<void> {
+    const change: ImageChange = {
+      kind: 'update',
+      image: textOf(image),
+      ...(newName !== undefined && { newName }),
+      ...(readOnly !== undefined && { readOnly }),
+      ...(limit !== undefined && { limit: limitText(limit) }),
+    };
+    return limit === undefined ? this.#quickly(change) : this.#slowly(change, unwatched);
   }
 
-  setLimit(image: Image, limit: bigint | undefined): Promise<void> {
-    return this.#quickly({ kind: 'limit', image: textOf(image), limit: limitText(limit) });
-  }
-
-  setPoolLimit(limit: bigint | undefined): Promise<void> {
-    return this.#quickly({ kind: 'limit-pool', limit: limitText(limit) });
+  setPoolLimit(limit: ImageLimit): Promise<void> {
+    return this.#slowly({ kind: 'limit-pool', limit: limitText(limit) }, unwatched);
   }
 
   async #quickly(change: ImageChange): Promise<void> {
-    await this.#helpers.ask('change-image', { change, places: this.#places });
+    await this.#tidily((places) => this.#helpers.ask('change-image', { change, places }));
   }
 
   async #slowly(change: ImageChange, control: WorkControl): Promise<void> {
-    await this.#helpers.dedicated('change-image', { change, places: this.#places }, [], control);
+    await this.#tidily((places) => this.#helpers.dedicated('change-image', { change, places }, [], control));
+  }
+
+  /** What a helper that was killed has begun is finished or undone before anybody hears of it. */
+  async #tidily(work: (places: ImagePlaces) => Promise<unknown>): Promise<void> {
+    const places = this.#newPlaces();
+    try {
+      await work(places);
+    } catch (error) {
+      if (isFailure(error, 'system') && endsOfHelpers.has(error.errno ?? '') && this.#helpers.isOpen) await this.#sweep(places.instance);
+      throw error;
+    }
+  }
+
+  #newPlaces(): ImagePlaces {
+    return { ...this.#places, instance: `${this.#instance}.${++this.#changes}` };
   }
 }
 
@@ -79,6 +103,6 @@ function textOf({ name, path, type }: Image): ImageText {
   return { name, path, type };
 }
 
-function limitText(limit: bigint | undefined): string | null {
-  return limit === undefined ? null : String(limit);
+function limitText(limit: ImageLimit): string | null {
+  return limit === 'none' ? null : String(limit);
 }

@@ -11,14 +11,12 @@ export interface ImageText {
 
 export type ImageChange =
   | { readonly kind: 'remove'; readonly image: ImageText }
-  | { readonly kind: 'rename'; readonly image: ImageText; readonly newName: string }
   | { readonly kind: 'clone'; readonly image: ImageText; readonly newName: string; readonly readOnly: boolean }
-  | { readonly kind: 'mark-read-only'; readonly image: ImageText; readonly readOnly: boolean }
-  /** In decimal bytes; null is none. */
-  | { readonly kind: 'limit'; readonly image: ImageText; readonly limit: string | null }
+  /** Limits are in decimal bytes; null is none. */
+  | ({ readonly kind: 'update'; readonly image: ImageText } & Partial<{ newName: string; readOnly: boolean; limit: string | null }>)
   | { readonly kind: 'limit-pool'; readonly limit: string | null }
-  /** Removes what earlier daemons left half done. */
-  | { readonly kind: 'sweep' };
+  /** Removes what other daemons left half done or, by its instance, a change that has failed. */
+  | { readonly kind: 'sweep'; readonly failed: string | null };
 
 /** Where images and what belongs to them are. */
 export interface ImagePlaces {
@@ -30,6 +28,6 @@ export interface ImagePlaces {
   readonly settings: readonly string[];
   /** Where systemd-nspawn locks what it runs. */
   readonly locks: string;
-  /** Part of the names of what is on its way, which no other daemon's have. */
+  /** DAEMON.CHANGE: part of the names of what is on its way, which no other change's have. */
   readonly instance: string;
 }

@@ -18,9 +18,11 @@ export function temporaryName({ instance }: ImagePlaces): Buffer {
   return Buffer.from(`${temporaryPrefix}${instance}-${randomBytes(8).toString('hex')}`);
 }
 
-/** Whether a file is what another daemon, of earlier, had under way. */
-export function isAbandoned(file: string, { instance }: ImagePlaces): boolean {
-  return file.startsWith(temporaryPrefix) && !file.startsWith(`${temporaryPrefix}${instance}-`);
+/** Whether a file is what a change had under way: the one that has failed or, with null, any of other daemons. */
+export function isAbandoned(file: string, { instance }: ImagePlaces, failed: string | null): boolean {
+  if (failed !== null) return file.startsWith(`${temporaryPrefix}${failed}-`);
+  const [daemon] = instance.split('.');
+  return file.startsWith(temporaryPrefix) && !file.startsWith(`${temporaryPrefix}${daemon}.`);
 }
 
 /** The file's name for an image of such a type. */

@@ -1,10 +1,11 @@
 import { constants, fstatSync, openSync } from 'node:fs';
 import { destroySubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
-import { isBtrfs, nestedSubvolumes } from '../kernel/btrfs.js';
+import { isBtrfs, nestedSubvolumes, subvolumeOf } from '../kernel/btrfs.js';
 import { locateBeneath, O_DIRECTORY, O_PATH, openEntry, openUnmounted, removeEntry } from '../kernel/file-calls.js';
 import { clearProtection } from '../kernel/file-flags.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { Descriptor, namesIn } from '../guests/tree-copy.js';
+import { takeGroupsOf } from './quota-groups.js';
 
 const subvolumeInode = 256n;
 
@@ -46,7 +47,9 @@ function removeSubvolume(directory: number, name: Buffer, subvolume: number, tic
     using parent = openBeneath(subvolume, nested.directory);
     removeTree(parent.fd, nested.name, tick, depth + 1);
   }
+  const removeGroups = takeGroupsOf(subvolume, subvolumeOf(subvolume));
   unprotected(directory, name, () => destroySubvolume(directory, name));
+  removeGroups(directory);
   tick();
 }
 

@@ -36,6 +36,8 @@ export interface SubvolumeQuota {
 
 export interface Subvolume {
   readonly id: bigint;
+  /** The subvolume that it lies in; 0n: none. */
+  readonly parent: bigint;
   readonly readOnly: boolean;
   /** In µs since 1970. */
   readonly created: bigint;
@@ -55,6 +57,7 @@ export function readSubvolume(fd: number): Subvolume {
   check(control(fd, BTRFS_IOC_GET_SUBVOL_INFO, info), 'ioctl');
   return {
     id: info.readBigUInt64LE(0),
+    parent: info.readBigUInt64LE(264),
     readOnly: (info.readBigUInt64LE(288) & readOnlySubvolume) !== 0n,
     created: readTime(info, 392), // otime
     changed: readTime(info, 376), // ctime
@@ -83,12 +86,19 @@ export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefin
   const group = subtreeGroup(fd, subvolume);
   const info = search(fd, quotaTree, 0n, qgroupInfoKey, group, group)[0]?.data;
   if (info === undefined) return undefined;
+  return {
+    referenced: info.readBigUInt64LE(8), // struct btrfs_qgroup_info_item: generation, referenced, its compressed size, …
+    exclusive: info.readBigUInt64LE(24), // … exclusive, its compressed size
+    ...limitsOfGroup(fd, group),
+  };
+}
+
+/** Throws SystemError: ENOENT where quotas are off. */
+export function limitsOfGroup(fd: number, group: bigint): Pick<SubvolumeQuota, 'limit' | 'exclusiveLimit'> {
   const limits = search(fd, quotaTree, 0n, qgroupLimitKey, group, group)[0]?.data;
   const limitAt = (flag: bigint, at: number) =>
     limits !== undefined && (limits.readBigUInt64LE(0) & flag) !== 0n ? limits.readBigUInt64LE(at) : undefined;
   return {
-    referenced: info.readBigUInt64LE(8), // struct btrfs_qgroup_info_item: generation, referenced, its compressed size, …
-    exclusive: info.readBigUInt64LE(24), // … exclusive, its compressed size
     limit: limitAt(limitsReferenced, 8), // struct btrfs_qgroup_limit_item: flags, max_rfer, …
     exclusiveLimit: limitAt(limitsExclusive, 16), // … max_excl, rsv_rfer, rsv_excl
   };
@@ -118,6 +128,19 @@ export function nestedSubvolumes(fd: number): NestedSubvolume[] {
   }
 }
 
+/** The ids of all subvolumes that lie in one, at whatever depth. `fd` is open on the same file system. Throws SystemError. */
+export function subvolumesIn(fd: number, subvolume: bigint): bigint[] {
+  const found: bigint[] = [];
+  for (let first = 0n; ; ) {
+    const items = search(fd, rootTree, subvolume, rootReferenceKey, first, largestU64);
+    if (items.length === 0) return found;
+    for (const { offset: id } of items) {
+      found.push(id, ...subvolumesIn(fd, id));
+      first = id + 1n;
+    }
+  }
+}
+
 function pathOfDirectory(fd: number, subvolume: bigint, inode: bigint): Buffer {
   const argument = Buffer.alloc(argumentSize);
   argument.writeBigUInt64LE(subvolume, 0);
@@ -132,7 +155,18 @@ const slash = 0x2f;
 /** A group's id has its level in the upper 16 bits; relations come in ascending order, from child to parent and back. */
 export function subtreeGroup(fd: number, subvolume: bigint): bigint {
   const relations = search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64);
-  return relations.map(({ offset }) => offset).find((group) => BigInt.asUintN(48, group) === subvolume) ?? subvolume;
+  return relations.map(({ offset }) => offset).find((group) => BigInt.asUintN(levelShift, group) === subvolume) ?? subvolume;
+}
+
+const levelShift = 48;
+
+export function groupLevel(group: bigint): bigint {
+  return group >> BigInt(levelShift);
+}
+
+/** The group of a subvolume's number at some level. */
+export function groupAtLevel(level: bigint, subvolume: bigint): bigint {
+  return (level << BigInt(levelShift)) | subvolume;
 }
 
 interface Item {

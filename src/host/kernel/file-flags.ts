@@ -6,6 +6,7 @@ const FS_IOC_SETFLAGS = 0x40086602;
 const FS_IMMUTABLE_FL = 0x10;
 const FS_APPEND_FL = 0x20;
 const BLKROSET = 0x125d;
+const BLKROGET = 0x125e;
 
 const control = bind<(fd: number, request: number, argument: Memory) => number>('int ioctl(int, unsigned long, void *)');
 
@@ -26,6 +27,13 @@ function changeFlags(fd: number, change: (flags: number) => number): void {
   if (change(flags) === flags) return;
   argument.writeInt32LE(change(flags), 0);
   check(control(fd, FS_IOC_SETFLAGS, argument), 'ioctl');
+}
+
+/** Of an open block device. Throws SystemError. */
+export function isDeviceReadOnly(fd: number): boolean {
+  const argument = Buffer.alloc(4);
+  check(control(fd, BLKROGET, argument), 'ioctl');
+  return argument.readInt32LE(0) !== 0;
 }
 
 /** Of an open block device. Throws SystemError. */

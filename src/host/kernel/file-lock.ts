@@ -30,15 +30,23 @@ function openLocked(path: string): number {
   for (;;) {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NOCTTY;
     const fd = openSync(path, flags, 0o600);
-    const lock = Buffer.alloc(32); // struct flock: the whole file
-    lock.writeInt16LE(F_WRLCK, 0);
-    if (setLock(fd, F_OFD_SETLK, lock) < 0) {
-      const reason = errno();
+    try {
+      lockDescriptor(fd, path);
+      if (fstatSync(fd).nlink > 0) return fd;
+    } catch (error) {
       closeSync(fd);
-      const isHeld = reason === errnos.EAGAIN || reason === errnos.EACCES;
-      throw new SystemError(isHeld ? errnos.EBUSY : reason, 'fcntl', path);
+      throw error;
     }
-    if (fstatSync(fd).nlink > 0) return fd;
     closeSync(fd);
   }
+}
+
+/** Locks a file that is open for writing, until the last of its descriptors is closed. Throws SystemError EBUSY. */
+export function lockDescriptor(fd: number, path: string): void {
+  const lock = Buffer.alloc(32); // struct flock: the whole file
+  lock.writeInt16LE(F_WRLCK, 0);
+  if (setLock(fd, F_OFD_SETLK, lock) === 0) return;
+  const reason = errno();
+  const isHeld = reason === errnos.EAGAIN || reason === errnos.EACCES;
+  throw new SystemError(isHeld ? errnos.EBUSY : reason, 'fcntl', path);
 }

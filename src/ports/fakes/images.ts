@@ -1,7 +1,7 @@
 import { hostImageName, type Image } from '../../domain/image.js';
 import { systemFailure } from '../../domain/failure.js';
 import { unwatched, type WorkControl } from '../../domain/operations.js';
-import type { ImageChanges, ImageContents, ImageMetadata, Images } from '../images.js';
+import type { ImageChanges, ImageContents, ImageLimit, ImageMetadata, Images, ImageUpdate } from '../images.js';
 
 const host: Image = {
   name: hostImageName,
@@ -52,13 +52,6 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
     this.#images.delete(image.name);
   }
 
-  async rename(image: Image, newName: string): Promise<void> {
-    this.#refuse(image);
-    this.#refuseTaken(newName);
-    this.#images.delete(image.name);
-    this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}` });
-  }
-
   async clone(image: Image, newName: string, readOnly: boolean, { report, canceled } = unwatched): Promise<void> {
     this.#refuseTaken(newName);
     report({ filesDone: 1 });
@@ -67,20 +60,23 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
     this.add({ ...image, name: newName, path: `/var/lib/machines/${newName}`, readOnly });
   }
 
-  async markReadOnly(image: Image, readOnly: boolean): Promise<void> {
-    this.#refuse(image);
-    this.add({ ...this.#current(image), readOnly });
+  async update(image: Image, { newName, readOnly, limit }: ImageUpdate): Promise<void> {
+    this.#refuse(image, newName !== undefined || readOnly !== undefined);
+    if (newName !== undefined) this.#refuseTaken(newName);
+    if (limit !== undefined && image.type !== 'subvolume') throw systemFailure('EOPNOTSUPP', 'Operation not supported');
+    const current = this.#images.get(image.name) ?? image;
+    this.#images.delete(image.name);
+    this.add({
+      ...current,
+      ...(newName !== undefined && { name: newName, path: `/var/lib/machines/${newName}` }),
+      ...(readOnly !== undefined && { readOnly }),
+      ...(limit !== undefined && { limit: limit === 'none' ? undefined : limit }),
+    });
   }
 
-  async setLimit(image: Image, limit: bigint | undefined): Promise<void> {
-    this.#refuse(image);
-    if (image.type !== 'subvolume') throw systemFailure('EOPNOTSUPP', 'Operation not supported');
-    this.add({ ...this.#current(image), limit });
-  }
-
-  async setPoolLimit(limit: bigint | undefined): Promise<void> {
+  async setPoolLimit(limit: ImageLimit): Promise<void> {
     if (this.failure !== undefined) throw systemFailure(this.failure, this.failure);
-    this.poolLimit = limit;
+    this.poolLimit = limit === 'none' ? undefined : limit;
   }
 
   async list(): Promise<readonly Image[]> {
@@ -91,15 +87,11 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
     return this.#images.get(name);
   }
 
-  #current(image: Image): Image {
-    return this.#images.get(image.name) ?? image;
-  }
-
-  #refuse(image: Image): void {
+  #refuse(image: Image, isExclusive = true): void {
     if (this.failure !== undefined) throw systemFailure(this.failure, this.failure);
     if (image.name === hostImageName) throw systemFailure('EROFS', 'Read-only file system');
     if (!this.#images.has(image.name)) throw systemFailure('ENOENT', 'No such file or directory');
-    if (this.inUse.has(image.name)) throw systemFailure('EBUSY', 'Device or resource busy');
+    if (isExclusive && this.inUse.has(image.name)) throw systemFailure('EBUSY', 'Device or resource busy');
   }
 
   #refuseTaken(name: string): void {

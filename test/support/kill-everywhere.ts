@@ -1,0 +1,105 @@
+// Changes of images whose process is killed at every step: the old state has to be there, or the new one, and nothing else.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ImageType } from '../../src/domain/image.js';
+import type { Meter } from '../../src/host/guests/work-meter.js';
+import { changeImage } from '../../src/host/images/change-image.js';
+import type { ImageChange, ImagePlaces, ImageText } from '../../src/host/images/image-change.js';
+import { readFileStatus } from '../../src/host/kernel/file-status.js';
+
+const unheard: Meter = { expect: () => undefined, count: () => undefined, keepAlive: () => undefined };
+const program = fileURLToPath(new URL('./killed-change.js', import.meta.url));
+/** A pool, and what belongs to it. */
+export class Scene implements Disposable {
+  readonly root: string;
+  readonly pool: string;
+  readonly settings: string;
+
+  constructor(parent = tmpdir()) {
+    this.root = realpathSync(mkdtempSync(path.join(parent, 'machined-faults-')));
+    this.pool = path.join(this.root, 'pool');
+    this.settings = path.join(this.root, 'settings');
+    for (const directory of [this.pool, this.settings, path.join(this.root, 'locks')]) mkdirSync(directory);
+  }
+
+  places(instance: string): ImagePlaces {
+    const { root, pool, settings } = this;
+    return { directories: [pool], pool, settings: [settings], locks: path.join(root, 'locks'), instance };
+  }
+
+  in(file: string): string {
+    return path.join(this.pool, file);
+  }
+
+  image(name: string, type: ImageType): ImageText {
+    return { name, type, path: this.in(type === 'raw' ? `${name}.raw` : name) };
+  }
+
+  /** Every file, with what matters of it. */
+  state(): string[] {
+    return readdirSync(this.root, { recursive: true, encoding: 'utf8' }).map((file) => {
+      const whole = path.join(this.root, file);
+      const { mode, size } = statSync(whole);
+      const contents = statSync(whole).isFile() ? `${size} ${readFileSync(whole, 'latin1').slice(0, 64)}` : '';
+      return `${file} ${mode.toString(8)} ${readFileStatus(whole, 'as-links')?.immutable} ${contents}`;
+    }).sort();
+  }
+
+  [Symbol.dispose](): void {
+    spawnSync('chattr', ['-R', '-f', '-i', this.root]);
+    for (const file of readdirSync(this.pool)) spawnSync('btrfs', ['property', 'set', this.in(file), 'ro', 'false']);
+    rmSync(this.root, { recursive: true });
+  }
+}
+
+export type MakeChange = (scene: Scene) => ImageChange;
+
+/** Both are made anew for each attempt. Returns how often it was killed before it came to its end. */
+export function killEverywhere(prepare: (scene: Scene) => void, change: MakeChange, parent?: string): number {
+  using finished = new Scene(parent);
+  process.umask(0o022);
+  prepare(finished);
+  changeImage(change(finished), finished.places('whole.1'), unheard);
+  const after = finished.state();
+  for (let number = 0; ; number++) {
+    using scene = new Scene(parent);
+    process.umask(0o022); // changes are made by processes of their own, and leave it at 0
+    prepare(scene);
+    const before = scene.state();
+    const places = scene.places('killed.1');
+    const { status, signal, stderr } = spawnSync(process.execPath, [
+      '--enable-source-maps', program, String(number), JSON.stringify(change(scene)), JSON.stringify(places),
+    ], { encoding: 'utf8' });
+    assert.ok(status === 0 || signal === 'SIGKILL', stderr);
+    changeImage({ kind: 'sweep', failed: null }, scene.places('later.1'), unheard);
+    const state = scene.state();
+    if (status === 0) {
+      assert.deepEqual(state, after);
+      return number;
+    }
+    const isEither = [before, after].some((expected) => JSON.stringify(expected) === JSON.stringify(state));
+    if (!isEither) assert.deepEqual(state, before, `killed before call ${number}`);
+  }
+}
+
+export function addDisk(scene: Scene): void {
+  writeFileSync(scene.in('one.raw'), 'contents', { mode: 0o640 });
+  for (const ending of ['roothash', 'verity']) writeFileSync(scene.in(`one.${ending}`), ending);
+  writeFileSync(path.join(scene.settings, 'one.nspawn'), '[Exec]');
+}
+
+export function addTree(scene: Scene): void {
+  mkdirSync(scene.in('one/sub'), { recursive: true });
+  writeFileSync(scene.in('one/sub/file'), 'text');
+  writeFileSync(scene.in('one.nspawn'), '[Files]');
+  writeFileSync(path.join(scene.settings, 'one.nspawn'), '[Exec]');
+}
+
+export function addProtectedTree(scene: Scene): void {
+  addTree(scene);
+  execFileSync('chattr', ['+i', scene.in('one')]);
+}
