@@ -34,3 +34,14 @@ await build({
   outfile: path.join(root, 'dist/guest-helper.js'),
   format: 'esm',
 });
+// The library: modules, so that what needs the native library is loaded by those alone who need it.
+await build({
+  ...common,
+  entryPoints: [path.join(root, 'src/client/index.ts')],
+  outdir: path.join(root, 'dist'),
+  outExtension: { '.js': '.mjs' },
+  entryNames: 'client',
+  chunkNames: 'client-[hash]',
+  format: 'esm',
+  splitting: true,
+});

@@ -14,6 +14,8 @@ export interface BusConnectionOptions {
   readonly uid: number;
   /** Milliseconds in which the bus must have let this process in; 25 s if not given. */
   readonly openingLimit?: number;
+  /** False for a stream that passes no descriptors: then the bus is not asked to. */
+  readonly passDescriptors?: boolean;
   /** Closes a received descriptor that nobody took. */
   closeDescriptor(fd: number): void;
 }
@@ -295,7 +297,7 @@ export class BusConnection implements Disposable {
     return new Promise((resolve, reject) => {
       const limit = this.#options.openingLimit ?? defaultTimeout;
       const timer = setTimeout(() => this.#fail(new Error('The bus did not answer the handshake in time')), limit);
-      const sasl = new SaslClient(this.#options.uid);
+      const sasl = new SaslClient(this.#options.uid, { passDescriptors: this.#options.passDescriptors ?? true });
       const settle = (error: Error | undefined): void => {
         clearTimeout(timer);
         this.#handshake = undefined;

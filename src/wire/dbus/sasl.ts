@@ -23,18 +23,21 @@ const lineFeed = 0x0a;
 const nothing = Buffer.alloc(0);
 
 /**
- * The client's side of the handshake: proves the user id with EXTERNAL, asks for passing descriptors, begins.
+ * The client's side of the handshake: proves the user id with EXTERNAL, asks for passing descriptors unless told not to,
+ * begins.
  * Send `start()`, then push what comes until it is done or rejected. Source: D-Bus Specification, "Authentication
  * Protocol".
  */
 export class SaslClient {
   readonly #uid: number;
+  readonly #asksForDescriptors: boolean;
   #expecting: 'authentication' | 'fd-agreement' | 'nothing' = 'authentication';
   #line = '';
   #serverGuid = '';
 
-  constructor(uid: number) {
+  constructor(uid: number, options: { readonly passDescriptors?: boolean } = {}) {
     this.#uid = uid;
+    this.#asksForDescriptors = options.passDescriptors ?? true;
   }
 
   /** The NUL that must be the first byte on the socket, and the first command. */
@@ -92,6 +95,7 @@ export class SaslClient {
       throw new WireError(`The server answered ${JSON.stringify(line)} to authentication`);
     }
     this.#serverGuid = argument;
+    if (!this.#asksForDescriptors) return this.#begin(false);
     this.#expecting = 'fd-agreement';
     return { state: 'continuing', send: Buffer.from('NEGOTIATE_UNIX_FD\r\n') };
   }
@@ -101,6 +105,10 @@ export class SaslClient {
     if (!fdsNegotiated && line.split(' ')[0] !== 'ERROR') {
       throw new WireError(`The server answered ${JSON.stringify(line)} to passing file descriptors`);
     }
+    return this.#begin(fdsNegotiated);
+  }
+
+  #begin(fdsNegotiated: boolean): SaslProgress {
     this.#expecting = 'nothing';
     const send = Buffer.from('BEGIN\r\n');
     return { state: 'done', send, fdsNegotiated, serverGuid: this.#serverGuid, leftover: nothing };
