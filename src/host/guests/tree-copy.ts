@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import {
   O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyAttributes, linkOpenFile,
   locateBeneath, makeDirectory, makeNode, makeSymbolicLink, nextData, nextHole, openEntry, openUnmounted, readSymbolicLink,
-  removeEntry, renameEntry, setTimes,
+  removeEntry, renameEntry, setOpenTimes, setTimes,
 } from '../kernel/file-calls.js';
 import { close } from '../kernel/libc.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
@@ -41,7 +41,11 @@ const mostLinkedFiles = 65_536;
 const mostTakenBack = 65_536;
 
 const chunk = 8 << 20; // a copy can only be killed or canceled between two of them
+const bufferSize = 1 << 20;
+const blockSize = 512n; // of st_blocks, whatever the file system's own is: stat(3)
 const idBits = 0o6000;
+const permissionBits = 0o777;
+const allModeBits = 0o7777;
 
 /**
  * Copies a file or a tree, by descriptors only: whoever else has a hand in either tree cannot lead it elsewhere.
@@ -60,9 +64,15 @@ export class TreeCopy {
   #buffer: Buffer | undefined;
   /** What was made in directories that were there. */
   readonly #made: MadeEntry[] = [];
+  /** Whose new files are before they are given away. */
+  readonly #maker: { readonly uid: number; readonly gid: number };
+  /** File systems, by their device, whose files share no contents with those of the new tree. */
+  readonly #cannotShare = new Set<bigint>();
 
+  /** `owner`, if there is one, is whom this process makes files as. */
   constructor(options: TreeCopyOptions) {
     this.#options = options;
+    this.#maker = options.owner ?? { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
   }
 
   /**
@@ -180,20 +190,26 @@ export class TreeCopy {
       }
     });
     using readable = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_DIRECTORY));
-    copyAttributes(readable.fd, made.fd, 'user');
-    const { uid, gid } = this.#ownerOf(status);
-    fchownSync(made.fd, uid, gid);
-    fchmodSync(made.fd, modeOf(status));
-    if (this.#options.faithful) copyAttributes(readable.fd, made.fd, 'all');
-    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+    this.#finish(readable.fd, status, made.fd, modeOf(status));
     this.#options.meter.count(1, 0);
+  }
+
+  /** What a file or directory has besides its contents. A change of owner drops bits of the mode, and some attributes. */
+  #finish(source: number, status: BigIntStats, made: number, mode: number): void {
+    const { uid, gid } = this.#ownerOf(status);
+    const now = fstatSync(made);
+    const isOwned = now.uid === uid && now.gid === gid;
+    if (!isOwned) fchownSync(made, uid, gid);
+    if (!isOwned || (now.mode & allModeBits) !== mode) fchmodSync(made, mode);
+    copyAttributes(source, made, this.#options.faithful ? 'all' : 'user');
+    setOpenTimes(made, status.atimeNs, status.mtimeNs);
   }
 
   #eachEntry(source: number, depth: number, visit: (entry: number, status: BigIntStats, name: Buffer) => void): void {
     if (depth > deepest) throw new SystemError(errnos.ENAMETOOLONG, 'openat');
     for (const name of namesIn(source)) {
-      using entry = openUnlessGone(source, name);
-      if (entry === undefined || (this.#options.faithful && isMountPoint(source, name))) continue;
+      using entry = this.#options.faithful ? openUnlessMounted(source, name) : openUnlessGone(source, name);
+      if (entry === undefined) continue;
       const status = statusOf(entry.fd);
       if (status.isDirectory() && identityOf(status) === this.#target) continue;
       visit(entry.fd, status, name);
@@ -202,36 +218,36 @@ export class TreeCopy {
 
   #makeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
     if (tree !== undefined && this.#linkToCopy(status, to, tree)) return this.#options.meter.count(1, 0);
-    const { uid, gid } = this.#ownerOf(status);
-    if (status.isFile()) {
-      this.#makeRegularFile(source, status, to);
-    } else {
-      if (status.isSymbolicLink()) makeSymbolicLink(readSymbolicLink(source), to.directory, to.name);
-      else makeNode(to.directory, to.name, Number(status.mode), status.rdev);
-      changeOwner(to.directory, to.name, uid, gid);
-    }
-    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+    if (status.isFile()) this.#makeRegularFile(source, status, to);
+    else this.#makeOther(source, status, to);
     this.#options.meter.count(1, 0);
+  }
+
+  #makeOther(source: number, status: BigIntStats, to: Place): void {
+    const { uid, gid } = this.#ownerOf(status);
+    if (status.isSymbolicLink()) makeSymbolicLink(readSymbolicLink(source), to.directory, to.name);
+    else makeNode(to.directory, to.name, Number(status.mode), status.rdev);
+    changeOwner(to.directory, to.name, uid, gid);
+    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
   }
 
   #makeRegularFile(source: number, status: BigIntStats, to: Place): void {
     using contents = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_NONBLOCK));
-    using made = new Descriptor(openEntry(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL, 0o600));
-    this.#copyContents(contents.fd, made.fd, Number(status.size));
-    copyAttributes(contents.fd, made.fd, 'user');
+    const mode = this.#options.dropsIdBits ? modeOf(status) & ~idBits : modeOf(status);
     const { uid, gid } = this.#ownerOf(status);
-    fchownSync(made.fd, uid, gid);
-    fchmodSync(made.fd, this.#options.dropsIdBits ? modeOf(status) & ~idBits : modeOf(status));
-    if (this.#options.faithful) copyAttributes(contents.fd, made.fd, 'all'); // a change of owner drops what a program may do
+    // nobody may read it yet who may not in the end
+    const firstMode = uid === this.#maker.uid && gid === this.#maker.gid ? mode & permissionBits : 0o600;
+    using made = new Descriptor(openEntry(to.directory, to.name, O_WRONLY | O_CREAT | O_EXCL, firstMode));
+    this.#copyContents(contents.fd, made.fd, status);
+    this.#finish(contents.fd, status, made.fd, mode);
   }
 
   /** No more than the file had when this began; files of /proc and the like say that they have nothing. */
-  #copyContents(from: number, to: number, size: number): void {
-    if (size === 0) {
-      this.#pump(from, to, 0, Infinity);
-      return;
-    }
-    if (cloneContents(from, to)) return this.#options.meter.count(0, size);
+  #copyContents(from: number, to: number, status: BigIntStats): void {
+    const size = Number(status.size);
+    if (size === 0) return this.#pump(from, to, 0, Infinity);
+    if (this.#shareContents(from, to, status.dev)) return this.#options.meter.count(0, size);
+    if (status.blocks * blockSize >= status.size) return this.#copyBytes(from, to, 0, size);
     ftruncateSync(to, size);
     let done = 0; // what lies in holes is done with what follows
     for (let start = nextData(from, 0); start !== undefined && start < size; ) {
@@ -244,7 +260,15 @@ export class TreeCopy {
     this.#options.meter.count(0, size - done);
   }
 
+  #shareContents(from: number, to: number, device: bigint): boolean {
+    if (this.#cannotShare.has(device)) return false;
+    const outcome = cloneContents(from, to);
+    if (outcome === 'never') this.#cannotShare.add(device);
+    return outcome === 'shared';
+  }
+
   #copyBytes(from: number, to: number, start: number, end: number): void {
+    if (end - start <= bufferSize) return this.#pump(from, to, start, end); // less work for the kernel
     for (let offset = start; offset < end; ) {
       const count = copyRange(from, to, offset, Math.min(chunk, end - offset));
       if (count === undefined) return this.#pump(from, to, offset, end);
@@ -255,7 +279,7 @@ export class TreeCopy {
   }
 
   #pump(from: number, to: number, start: number, end: number): void {
-    const buffer = (this.#buffer ??= Buffer.alloc(1 << 20));
+    const buffer = (this.#buffer ??= Buffer.alloc(bufferSize));
     for (let offset = start; offset < end; ) {
       const count = readSync(from, buffer, 0, Math.min(buffer.length, end - offset), offset);
       if (count === 0) return;
@@ -329,7 +353,7 @@ function identityOf({ dev, ino }: BigIntStats): string {
 }
 
 function modeOf({ mode }: BigIntStats): number {
-  return Number(mode) & 0o7777;
+  return Number(mode) & allModeBits;
 }
 
 /** Opens what an O_PATH descriptor stands for: nobody can have put something else in its place. */
@@ -355,13 +379,12 @@ function openUnlessGone(
   }
 }
 
-function isMountPoint(directory: number, name: Buffer): boolean {
+/** Undefined also for what somebody has mounted something on. */
+function openUnlessMounted(directory: number, name: Buffer): Descriptor | undefined {
   try {
-    close(openUnmounted(directory, name, O_PATH));
-    return false;
+    return openUnlessGone(directory, name, (parent, entry) => openUnmounted(parent, entry, O_PATH));
   } catch (error) {
-    if (errnoNameOf(error) === 'EXDEV') return true;
-    if (errnoNameOf(error) === 'ENOENT') return false;
+    if (errnoNameOf(error) === 'EXDEV') return undefined;
     throw error;
   }
 }

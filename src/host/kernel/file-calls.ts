@@ -46,6 +46,7 @@ const calls = {
   setTimes: bind<(directory: number, name: Memory, times: Memory, flags: number) => number>(
     'int utimensat(int, const void *, const void *, int)',
   ),
+  setOpenTimes: bind<(fd: number, times: Memory) => number>('int futimens(int, const void *)'),
   seek: bind<(fd: number, offset: number, whence: number) => number>('int64_t lseek(int, int64_t, int)'),
   control: bind<(fd: number, request: number, argument: number) => number>('int ioctl(int, unsigned long, long)'),
   copyRange: bind<(from: number, fromOffset: Memory, to: number, toOffset: Memory, length: number, flags: number) => number>(
@@ -64,15 +65,24 @@ const nothing = Buffer.from('\0');
 
 /** What the kernel takes for a name. */
 function terminated(name: Uint8Array): Buffer {
-  return Buffer.concat([name, nothing]);
+  const text = Buffer.allocUnsafe(name.length + 1);
+  text.set(name);
+  text[name.length] = 0;
+  return text;
 }
 
+/** check, for a name that is only made readable where it is needed: these calls are made for every file of a tree. */
+function checkName(result: number, syscall: string, name: Uint8Array): number {
+  return result < 0 ? check(result, syscall, String(name)) : result;
+}
+
+const how = Buffer.alloc(24); // struct open_how: flags, mode, resolve, in 64 bits each, of which 32 are used
+
 function openResolving(directory: number, name: Uint8Array, flags: number, mode: number, resolve: number): number {
-  const how = Buffer.alloc(24); // struct open_how: flags, mode, resolve
-  how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
-  how.writeBigUInt64LE(BigInt(mode), 8);
-  how.writeBigUInt64LE(BigInt(resolve), 16);
-  return check(calls.openAt2(437, directory, terminated(name), how, how.length), 'openat2', String(name));
+  how.writeUInt32LE(flags | O_CLOEXEC, 0);
+  how.writeUInt32LE(mode, 8);
+  how.writeUInt32LE(resolve, 16);
+  return checkName(calls.openAt2(437, directory, terminated(name), how, how.length), 'openat2', name);
 }
 
 /** Opens an entry of a directory, without following a symbolic link. Throws SystemError, as all of these do. */
@@ -91,21 +101,21 @@ export function locateBeneath(directory: number, path: Uint8Array): number {
 }
 
 export function makeDirectory(directory: number, name: Uint8Array, mode: number): void {
-  check(calls.makeDirectory(directory, terminated(name), mode), 'mkdirat', String(name));
+  checkName(calls.makeDirectory(directory, terminated(name), mode), 'mkdirat', name);
 }
 
 export function makeSymbolicLink(target: Uint8Array, directory: number, name: Uint8Array): void {
-  check(calls.makeLink(terminated(target), directory, terminated(name)), 'symlinkat', String(name));
+  checkName(calls.makeLink(terminated(target), directory, terminated(name)), 'symlinkat', name);
 }
 
 /** `mode` has the type of file too; `device` counts for devices alone. */
 export function makeNode(directory: number, name: Uint8Array, mode: number, device: bigint): void {
-  check(calls.makeNode(directory, terminated(name), mode, device), 'mknodat', String(name));
+  checkName(calls.makeNode(directory, terminated(name), mode, device), 'mknodat', name);
 }
 
 /** One more name for an open file. */
 export function linkOpenFile(fd: number, directory: number, name: Uint8Array): void {
-  check(calls.link(fd, nothing, directory, terminated(name), AT_EMPTY_PATH), 'linkat', String(name));
+  checkName(calls.link(fd, nothing, directory, terminated(name), AT_EMPTY_PATH), 'linkat', name);
 }
 
 /** Gives an entry another name; without `replace`, EEXIST if the name is taken. */
@@ -122,7 +132,7 @@ export function renameEntry(directory: number, name: Uint8Array, newName: Uint8A
 }
 
 export function removeEntry(directory: number, name: Uint8Array, isDirectory: boolean): void {
-  check(calls.unlink(directory, terminated(name), isDirectory ? AT_REMOVEDIR : 0), 'unlinkat', String(name));
+  checkName(calls.unlink(directory, terminated(name), isDirectory ? AT_REMOVEDIR : 0), 'unlinkat', name);
 }
 
 /** What a symbolic link says; `fd` is an O_PATH descriptor of it. */
@@ -133,18 +143,27 @@ export function readSymbolicLink(fd: number): Buffer {
 
 /** Of the entry itself, if it is a symbolic link. */
 export function changeOwner(directory: number, name: Uint8Array, uid: number, gid: number): void {
-  check(calls.changeOwner(directory, terminated(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', String(name));
+  checkName(calls.changeOwner(directory, terminated(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 }
 
 /** In nanoseconds since 1970. Of the entry itself, if it is a symbolic link. */
 export function setTimes(directory: number, name: Uint8Array, access: bigint, modification: bigint): void {
-  const times = Buffer.alloc(32); // two of struct timespec: seconds, nanoseconds
+  checkName(calls.setTimes(directory, terminated(name), timesOf(access, modification), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+}
+
+/** Of an open file. */
+export function setOpenTimes(fd: number, access: bigint, modification: bigint): void {
+  check(calls.setOpenTimes(fd, timesOf(access, modification)), 'futimens');
+}
+
+function timesOf(access: bigint, modification: bigint): BigInt64Array {
+  const times = new BigInt64Array(4); // two of struct timespec: seconds, nanoseconds
   [access, modification].forEach((time, index) => {
     const fraction = ((time % billion) + billion) % billion;
-    times.writeBigInt64LE((time - fraction) / billion, 16 * index);
-    times.writeBigInt64LE(fraction, 16 * index + 8);
+    times[2 * index] = (time - fraction) / billion;
+    times[2 * index + 1] = fraction;
   });
-  check(calls.setTimes(directory, terminated(name), times, AT_SYMLINK_NOFOLLOW), 'utimensat', String(name));
+  return times;
 }
 
 const billion = 1_000_000_000n;
@@ -168,10 +187,13 @@ export function nextHole(fd: number, offset: number): number {
   throw new SystemError(reason, 'lseek');
 }
 
-/** Makes `to` share the contents of `from`. False if the file system cannot. */
-export function cloneContents(from: number, to: number): boolean {
-  return calls.control(to, FICLONE, from) === 0;
+/** Makes `to` share the contents of `from`: 'never' if no two files in these places can. Source: ioctl_ficlone(2). */
+export function cloneContents(from: number, to: number): 'shared' | 'not-these' | 'never' {
+  if (calls.control(to, FICLONE, from) === 0) return 'shared';
+  return unableToShare.has(errno()) ? 'never' : 'not-these';
 }
+
+const unableToShare = new Set([errnos.EXDEV, errnos.EOPNOTSUPP, errnos.ENOTTY]);
 
 /** Copies up to `length` bytes from `offset` to the same place. Returns how many; undefined if the kernel cannot. */
 export function copyRange(from: number, to: number, offset: number, length: number): number | undefined {
@@ -192,7 +214,7 @@ const unableToCopy = new Set([errnos.EXDEV, errnos.EINVAL, errnos.ENOSYS, errnos
  * something on one host only. What the other file system does not take is left out.
  */
 export function copyAttributes(from: number, to: number, which: 'user' | 'all'): void {
-  const names = Buffer.alloc(attributeLimit);
+  const names = attributeNames;
   const length = calls.listAttributes(from, names, names.length);
   if (length < 0) {
     const reason = errno();
@@ -208,7 +230,7 @@ export function copyAttributes(from: number, to: number, which: 'user' | 'all'):
 }
 
 function copyAttribute(from: number, to: number, name: Buffer): void {
-  const value = Buffer.alloc(attributeLimit);
+  const value = attributeValue;
   const length = check(calls.getAttribute(from, name, value, value.length), 'fgetxattr');
   if (calls.setAttribute(to, name, value, length, 0) === 0) return;
   const reason = errno();
@@ -216,4 +238,6 @@ function copyAttribute(from: number, to: number, name: Buffer): void {
 }
 
 const attributeLimit = 65536; // XATTR_SIZE_MAX and XATTR_LIST_MAX
+const attributeNames = Buffer.allocUnsafeSlow(attributeLimit);
+const attributeValue = Buffer.allocUnsafeSlow(attributeLimit);
 const userPrefix = Buffer.from('user.');

@@ -11,7 +11,7 @@ if (endianness() !== 'LE' || koffi.sizeof('void *') !== 8) {
 }
 
 /** Memory that a call reads or writes. koffi passes its address; it must stay referenced for as long as the call runs. */
-export type Memory = Uint8Array | Int32Array | Uint32Array | BigUint64Array;
+export type Memory = Uint8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
 
 const library = koffi.load(null);
 
