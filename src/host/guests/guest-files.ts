@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '../../domain/machine.js';
 import { UndoStack } from '../../domain/undo.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
 import { makeDirectory, makeNode, O_PATH, openEntry } from '../kernel/file-calls.js';
-import { locateInRoot, makeFilesAs, withFileRightsOf } from '../kernel/guest-root.js';
+import { locateInRoot, makingFilesAs, withFileRightsOf } from '../kernel/guest-root.js';
 import { errorText } from '../kernel/libc.js';
 import { rootOfMount } from '../kernel/file-status.js';
 import { attachMount, cloneMount, detachMount, makePrivate, mapOwners } from '../kernel/mounts.js';
@@ -51,17 +51,18 @@ export function locateCopy(leader: ProcessIdentity, { direction, source, destina
   );
 }
 
-/** Changes what this process makes files as: to be called once in its life. Throws Failure 'system'. */
+/** Leaves this process without an umask. Throws Failure 'system'. */
 export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from: number, to: number, meter: Meter): void {
   const { direction, source, destination, replace } = request;
   explained('', () => {
     process.umask(0); // files get the modes that they have in the source
-    if (rootUser !== null && direction === 'to') makeFilesAs(rootUser.uid, rootUser.gid);
     const owner = rootUser === null ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
     // Who runs a copy of a guest's program is not to become the host's root by it.
     const dropsIdBits = owner !== undefined && direction === 'from';
     const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits, meter });
-    copy.copy({ directory: from, name: nameOf(source) }, { directory: to, name: nameOf(destination) });
+    const carryOut = () => copy.copy({ directory: from, name: nameOf(source) }, { directory: to, name: nameOf(destination) });
+    if (rootUser === null || direction === 'from') carryOut();
+    else makingFilesAs(rootUser.uid, rootUser.gid, carryOut);
   });
 }
 

@@ -65,6 +65,8 @@ const tasks: TaskHandlers = {
 dieWithParent();
 if (process.geteuid?.() === 0) process.setgroups?.([]); // root's groups may read what a guest may not
 
+const usualMask = process.umask();
+
 // Its end is the end of the daemon, or of its need of this process.
 const channel = new HelperChannel(channelDescriptor);
 for (let message = channel.receive(); message !== undefined; message = channel.receive()) {
@@ -88,5 +90,6 @@ function answer({ text, fds }: HelperMessage): HelperMessage {
     return { text: JSON.stringify({ errno: error.errno, message: error.message } satisfies Answer<TaskName>), fds: [] };
   } finally {
     channel.release(fds);
+    process.umask(usualMask);
   }
 }

@@ -36,8 +36,9 @@ export interface HelperResult<Name extends TaskName> {
 }
 
 /**
- * Processes that carry out tasks, one at a time each. They are started when they are needed, kept warm for a while, and
- * killed and forgotten when an answer takes too long. They keep this process running until the pool is disposed of.
+ * Processes that carry out tasks, one at a time each. They are started when they are needed, kept warm for a while, whatever
+ * they have done, and killed and forgotten when an answer takes too long. They keep this process running until the pool is
+ * disposed of.
  */
 export class HelperPool implements Disposable {
   readonly #limits: HelperLimits;
@@ -73,20 +74,20 @@ export class HelperPool implements Disposable {
   ): Promise<HelperResult<Name>> {
     if (signal.aborted) throw canceled();
     this.#assertOpen();
-    const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
-      free: () => helper.kill(canceled()),
-      gone: () => this.#dedicated.delete(helper),
-    });
-    this.#dedicated.add(helper);
-    const cancel = () => helper.cancel(canceled(), this.#limits.answer);
-    signal.addEventListener('abort', cancel);
+    const helper = this.#dedicate();
+    let stopListening = () => undefined as void;
     try {
       const answer = new Promise<HelperMessage>((resolve, reject) => {
-        helper.begin({ request: messageOf({ task, input }, fds), resolve, reject, report });
+        const job: HelperJob = { request: messageOf({ task, input }, fds), resolve, reject, report };
+        // it may have gone on to another job
+        const cancel = () => void (helper.job === job && helper.cancel(canceled(), this.#limits.answer));
+        signal.addEventListener('abort', cancel);
+        stopListening = () => signal.removeEventListener('abort', cancel);
+        helper.begin(job);
       });
       return understood<Name>(await answer);
     } finally {
-      signal.removeEventListener('abort', cancel);
+      stopListening();
     }
   }
 
@@ -154,17 +155,45 @@ export class HelperPool implements Disposable {
 
   /** The one that worked last is the one to work next, so that the others may retire. Throws Failure 'system'. */
   #free(): Helper | undefined {
-    const free = [...this.#helpers].reverse().find((helper) => helper.job === undefined);
-    if (free !== undefined || this.#helpers.size >= this.#limits.processes) return free;
-    const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
-      free: () => this.#assign(),
-      gone: () => {
-        this.#helpers.delete(helper);
-        if (this.#open) this.#assign();
-      },
-    });
+    const idle = this.#idle();
+    if (idle !== undefined || this.#helpers.size >= this.#limits.processes) return idle;
+    const helper = this.#start();
     this.#helpers.add(helper);
     return helper;
+  }
+
+  /** One that waits for work is spared the time that a new one takes to start. Throws Failure 'system'. */
+  #dedicate(): Helper {
+    const helper = this.#idle() ?? this.#start();
+    this.#helpers.delete(helper);
+    this.#dedicated.add(helper);
+    return helper;
+  }
+
+  #idle(): Helper | undefined {
+    return [...this.#helpers].reverse().find((helper) => helper.job === undefined);
+  }
+
+  #start(): Helper {
+    const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
+      free: () => this.#freed(helper),
+      gone: () => this.#gone(helper),
+    });
+    return helper;
+  }
+
+  #freed(helper: Helper): void {
+    if (this.#dedicated.has(helper)) {
+      if (helper.isCanceled || this.#helpers.size >= this.#limits.processes) return helper.kill(canceled());
+      this.#dedicated.delete(helper);
+      this.#helpers.add(helper);
+    }
+    this.#assign();
+  }
+
+  #gone(helper: Helper): void {
+    this.#dedicated.delete(helper);
+    if (this.#helpers.delete(helper) && this.#open) this.#assign();
   }
 
   #expire(job: PoolJob): void {

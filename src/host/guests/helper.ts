@@ -68,6 +68,11 @@ export class Helper {
     return this.#job;
   }
 
+  /** It has been asked to give up its work, and may not have read that before its answer. */
+  get isCanceled(): boolean {
+    return this.#patience !== undefined;
+  }
+
   begin(job: HelperJob): void {
     clearTimeout(this.#idle);
     this.#job = job;

@@ -60,14 +60,23 @@ export function withFileRightsOf<T>(uid: number, gid: number, work: () => T exte
 }
 
 /**
- * From now on, this thread makes files as another user and group, and can do with others' files what root can: also on
- * mounts that know nothing of the host's root (capabilities(7), "SECBIT_NO_SETUID_FIXUP"). To be called by root.
+ * Runs `work`, which has to be synchronous, so that it makes files as another user and group, and can do with others' files
+ * what root can: also on mounts that know nothing of the host's root (capabilities(7), "SECBIT_NO_SETUID_FIXUP"). To be
+ * called by root; only this thread is affected.
  */
-export function makeFilesAs(uid: number, gid: number): void {
+export function makingFilesAs<T>(uid: number, gid: number, work: () => T extends PromiseLike<unknown> ? never : T): T {
   check(processControl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0), 'prctl');
   setFileSystemGroup(gid);
   setFileSystemUser(uid);
   dieWithParent();
+  try {
+    return work();
+  } finally {
+    setFileSystemUser(0);
+    setFileSystemGroup(0);
+    check(processControl(PR_SET_SECUREBITS, 0, 0, 0, 0), 'prctl');
+    dieWithParent();
+  }
 }
 
 /** The kernel kills this process when its parent ends. Changing users makes it forget that: prctl(2). */
