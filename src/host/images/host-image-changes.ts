@@ -7,6 +7,7 @@ import type { Log } from '../../ports/log.js';
 import type { HelperPool } from '../guests/helper-pool.js';
 import { imageDirectories } from './host-images.js';
 import type { ImageChange, ImagePlaces, ImageText } from './image-change.js';
+import { mayHoldLeftovers } from './leftovers.js';
 
 /** Those of the host. Sources: machinectl(1), systemd.nspawn(5). */
 export const imagePlaces: Omit<ImagePlaces, 'instance'> = {
@@ -37,9 +38,9 @@ export class HostImageChanges implements ImageChanges {
     this.#places = places;
   }
 
-  /** Removes what earlier daemons have left half done; what cannot be removed is logged. */
+  /** Removes what earlier daemons have left half done; what cannot be removed is logged. Most often there is nothing. */
   async sweep(): Promise<void> {
-    await this.#sweep(null);
+    if (await mayHoldLeftovers(this.#places)) await this.#sweep(null);
   }
 
   async #sweep(failed: string | null): Promise<void> {
