@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { openNotifier, startWatchdog, takeWatchdogInterval } from '../host/kernel/notify.js';
 import { ServiceLog } from '../host/kernel/journal.js';
-import { raiseOpenFilesLimit } from '../host/kernel/limits.js';
+import { growDescriptorTable, raiseOpenFilesLimit } from '../host/kernel/limits.js';
 import { makePrivateDirectory } from '../host/private-directory.js';
 import { privateBusAddress } from '../host/private-bus.js';
 import { takePassedDescriptors } from '../host/kernel/socket-activation.js';
@@ -13,6 +13,8 @@ import { runAgainst } from './run-against.js';
 import { summary } from './summary.js';
 
 const usualLevel: LogLevel = 6;
+/** Enough for a thousand machines and more, each with two processes, in 32 KiB of the kernel's memory. */
+const usualDescriptors = 4096;
 
 /** The program. `words` is the command line without the program's name. */
 export async function main(words: readonly string[]): Promise<void> {
@@ -49,6 +51,7 @@ async function serve(version: string, uid: number, log: Log): Promise<void> {
   if (runtime !== undefined) makePrivateDirectory(runtime, uid);
   const { after } = raiseOpenFilesLimit();
   log.debug(`Open files: at most ${after}`);
+  growDescriptorTable(usualDescriptors, after);
   const notifier = openNotifier(env);
   const watchdogInterval = takeWatchdogInterval(env);
   const passed = takePassedDescriptors(env);

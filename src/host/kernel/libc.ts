@@ -1,7 +1,7 @@
 // The C library's functions, as thin as they come: numbers and Buffers in, a number out, −1 and errno on failure.
 // Structures are laid out by hand where they are used, for 64-bit little-endian Linux (x86_64, aarch64, riscv64).
 import { endianness } from 'node:os';
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { SystemError } from './system-error.js';
 
 export { SystemError } from './system-error.js';
@@ -85,6 +85,8 @@ export const receiveMessage = bind<(fd: number, message: Memory, flags: number) 
 
 export const pipe = bind<(pair: Memory, flags: number) => number>('int pipe2(void *, int)');
 export const fileControl = bind<(fd: number, command: number, argument: number) => number>('int fcntl(int, int, int)');
+/** The same in another thread; what errno says is lost. */
+export const fileControlInBackground = (fileControl as KoffiFunc<typeof fileControl>).async;
 export const changeMode = bind<(fd: number, mode: number) => number>('int fchmod(int, unsigned int)');
 export const fileSystemStatus = bind<(fd: number, status: Memory) => number>('int fstatfs(int, void *)');
 export const processLimit = bind<(pid: number, resource: number, next: Memory | null, old: Memory | null) => number>(
@@ -132,5 +134,5 @@ export function pidfdSendSignal(pidfd: number, signal: number): number {
 const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;
-const F_DUPFD_CLOEXEC = 1030;
+export const F_DUPFD_CLOEXEC = 1030;
 const O_NONBLOCK = 0o4000;
