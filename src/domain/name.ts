@@ -4,10 +4,7 @@
  * Source: org.freedesktop.machine1(5), "Methods", and hostname(7).
  */
 export function isMachineName(name: string): boolean {
-  if (name.length === 0 || name.length > 64) return false;
-  return name.split('.').every(isLabel);
+  return name.length <= 64 && labels.test(name);
 }
 
-function isLabel(label: string): boolean {
-  return /^[a-zA-Z0-9_]([a-zA-Z0-9_-]*[a-zA-Z0-9_])?$/.test(label);
-}
+const labels = /^[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?(?:\.[a-zA-Z0-9_](?:[a-zA-Z0-9_-]*[a-zA-Z0-9_])?)*$/;

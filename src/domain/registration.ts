@@ -91,7 +91,10 @@ export function scopeName(machine: string): string {
   return `machine-${escapeForUnit(machine)}.scope`;
 }
 
+const plainInUnit = /^[a-zA-Z0-9:_][a-zA-Z0-9:_.]*$/;
+
 function escapeForUnit(text: string): string {
+  if (plainInUnit.test(text)) return text;
   const bytes = new TextEncoder().encode(text);
   return Array.from(bytes, (byte, index) => {
     const character = String.fromCharCode(byte);

@@ -109,6 +109,8 @@ function missing(key: string): never {
   throw new DamagedFileError(`it has no ${key}`);
 }
 
+const decimal = /^[0-9]{1,20}$/;
+const largestNumber = 0xffff_ffff_ffff_ffffn;
 const largestPid = 0x7fffffff;
 const largestInterface = 0x7fffffff;
 
@@ -134,15 +136,16 @@ class Fields {
   bigint(key: string): bigint | undefined {
     const text = this.text(key);
     if (text === '') return undefined;
-    if (!/^[0-9]{1,20}$/.test(text) || BigInt.asUintN(64, BigInt(text)) !== BigInt(text)) this.#refuse(key);
-    return BigInt(text);
+    const value = decimal.test(text) ? BigInt(text) : this.#refuse(key);
+    return value > largestNumber ? this.#refuse(key) : value;
   }
 
   /** 0 … `largest` */
   number(key: string, largest: number): number | undefined {
-    const value = this.bigint(key);
-    if (value !== undefined && value > BigInt(largest)) this.#refuse(key);
-    return value === undefined ? undefined : Number(value);
+    const text = this.text(key);
+    if (text === '') return undefined;
+    const value = decimal.test(text) ? Number(text) : this.#refuse(key);
+    return value > largest ? this.#refuse(key) : value;
   }
 
   process(key: string): ProcessIdentity | undefined {
@@ -163,6 +166,7 @@ class Fields {
   }
 
   interfaces(key: string): readonly number[] {
+    if (this.text(key) === '') return [];
     const words = this.text(key).split(/[ \t]+/).filter((word) => word !== '');
     return words.map((word) => {
       const index = /^[0-9]{1,10}$/.test(word) ? Number(word) : 0;

@@ -140,15 +140,15 @@ export class StateFiles implements Store {
   }
 
   #fileOf(name: string): string {
-    return path.join(this.#machines, checked(name));
+    return `${this.#machines}/${checked(name)}`;
   }
 
   #sideFileOf(name: string): string {
-    return path.join(this.#own, checked(name));
+    return `${this.#own}/${checked(name)}`;
   }
 
   #linkOf(machine: Machine): string {
-    return path.join(this.#machines, `unit:${machine.unit}`);
+    return `${this.#machines}/unit:${machine.unit}`;
   }
 }
 
@@ -165,9 +165,9 @@ function hasLink(machine: Machine): boolean {
 
 /** Units of other service managers than systemd may have names that no file can have. */
 function canHaveLink(unit: string): boolean {
-  return unit !== '' && !unit.includes('/') && Buffer.byteLength(`.#unit:${unit}`) <= longestFileName;
+  return unit !== '' && !unit.includes('/') && Buffer.byteLength(unit) <= longestUnit;
 }
-const longestFileName = 255;
+const longestUnit = 255 - '.#unit:'.length;
 
 function byAge(one: StoredMachine, other: StoredMachine): number {
   const difference = one.machine.timestamp.monotonic - other.machine.timestamp.monotonic;
@@ -208,10 +208,15 @@ function makeDirectory(directory: string): void {
   }
 }
 
-/** Throws DamagedFileError if it is no regular file or too large, or Node's errors. */
+/** Most are read in one piece, into this. */
+const piece = Buffer.alloc(4096);
+
+/** Valid until the next call. Throws DamagedFileError if it is no regular file or too large, or Node's errors. */
 function readWhole(file: string): Buffer {
   const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
+    const length = readSync(fd, piece, 0, piece.length, 0);
+    if (length < piece.length) return piece.subarray(0, length);
     const status = fstatSync(fd);
     if (!status.isFile()) throw new DamagedFileError('it is not a regular file');
     if (status.size > largestFile) throw new DamagedFileError(`it has more than ${largestFile} bytes`);
@@ -243,11 +248,17 @@ function writeWhole(file: string, text: string): void {
 
 /** Hidden from those who list the directory. Nobody else writes here, so that it need not be random. */
 function temporaryName(file: string): string {
-  return path.join(path.dirname(file), `.#${path.basename(file)}`);
+  const name = file.lastIndexOf('/') + 1;
+  return `${file.slice(0, name)}.#${file.slice(name)}`;
 }
 
-/** What is there under that name is replaced. */
+/** What is there under that name is replaced; most often nothing is. */
 function makeLink(link: string, target: string): void {
+  try {
+    return symlinkSync(target, link);
+  } catch (error) {
+    if (errnoNameOf(error) !== 'EEXIST') throw error;
+  }
   if (linkTarget(link) === target) return;
   const temporary = temporaryName(link);
   removeFile(temporary);

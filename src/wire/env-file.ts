@@ -20,10 +20,28 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function parseEnvFile(bytes: Uint8Array): Map<string, string> {
   if (bytes.includes(0)) throw new EnvFileError('nul');
+  const text = decode(bytes);
+  if (text.length <= longestPlainText && plainText.test(text)) return readPlain(text);
   const values = new Map<string, string>();
-  const reader = new Reader(decode(bytes));
+  const reader = new Reader(text);
   for (let line = reader.next(); line !== undefined; line = reader.next()) {
     if (line.key !== '') values.set(line.key, line.value);
+  }
+  return values;
+}
+
+// Nearly all files are comments and assignments without quotes, escapes and blanks, which mean what they say. The limit
+// keeps the matching of a line's repetition within the stack.
+const longestPlainText = 4096;
+const plainText = /^(?:(?:#[^\r\n]*|[A-Za-z_][A-Za-z0-9_]*=[^ \t\r\n"'\\]*)\n)*$/;
+
+function readPlain(text: string): Map<string, string> {
+  const values = new Map<string, string>();
+  for (let start = 0; start < text.length; ) {
+    const end = text.indexOf('\n', start);
+    const equals = text.indexOf('=', start);
+    if (text.charAt(start) !== '#') values.set(text.slice(start, equals), text.slice(equals + 1, end));
+    start = end + 1;
   }
   return values;
 }
