@@ -74,30 +74,33 @@ const writer = new Writer();
 
 /** Throws ValueError if the message cannot exist or its values do not fit its signature. */
 export function encodeMessage(message: Message, littleEndian = true): EncodedMessage {
-  const signature = message.signature ?? '';
-  writer.reset(littleEndian);
-  // The body goes first, so that its length and the number of descriptors are known when the header is written.
-  writeValues(writer, signature, message.body ?? []);
-  const bodyLength = writer.position;
-  writer.align(8);
-  const headerStart = writer.position;
-  writeHeader(message, signature, bodyLength);
-  const headerLength = writer.position - headerStart;
-  const length = headerLength + bodyLength;
+  write(message, littleEndian, 0);
+  // The header tells how many descriptors there are, which only the body shows. Few messages have any.
+  if (writer.fds.length > 0) write(message, littleEndian, writer.fds.length);
+  const length = writer.position;
   if (length > maximumMessageLength) throw new ValueError(`A message of ${length} bytes is too long`);
-
   const bytes = Buffer.allocUnsafe(length);
-  writer.bytes.copy(bytes, 0, headerStart, headerStart + headerLength);
-  writer.bytes.copy(bytes, headerLength, 0, bodyLength);
+  bytes.set(writer.bytes.subarray(0, length));
   return { bytes, fds: writer.fds };
 }
 
-function writeHeader(message: Message, signature: string, bodyLength: number): void {
+function write(message: Message, littleEndian: boolean, fdCount: number): void {
+  const signature = message.signature ?? '';
+  writer.reset(littleEndian);
+  writeHeader(message, signature, fdCount);
+  const bodyStart = writer.position; // a multiple of 8: a body is aligned as if it stood alone
+  writeValues(writer, signature, message.body ?? []);
+  writer.setUint32(bodyLengthPosition, writer.position - bodyStart);
+}
+
+const bodyLengthPosition = 4;
+
+function writeHeader(message: Message, signature: string, fdCount: number): void {
   writer.byte(writer.littleEndian ? littleEndianMark : bigEndianMark);
   writer.byte(typeCodes[message.messageType]);
   writer.byte(flagsOf(message));
   writer.byte(protocolVersion);
-  writer.uint32(bodyLength);
+  writer.uint32(0); // the body's length, which is not known yet
   writer.uint32(checkSerial(message.serial));
   const lengthPosition = writer.position;
   writer.uint32(0);
@@ -106,7 +109,7 @@ function writeHeader(message: Message, signature: string, bodyLength: number): v
     beginField(fieldCodes.signature, 'g');
     writer.signature(signature);
   }
-  if (writer.fds.length > 0) writeNumber(fieldCodes.unixFds, writer.fds.length);
+  if (fdCount > 0) writeNumber(fieldCodes.unixFds, fdCount);
   const length = writer.position - lengthPosition - 4;
   if (length > maximumArrayLength) throw new ValueError('The header is too long');
   writer.setUint32(lengthPosition, length);

@@ -4,6 +4,7 @@ const maximumNameLength = 255;
 const interfacePattern = /^[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+$/;
 const memberPattern = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const wellKnownPattern = /^[A-Za-z_-][A-Za-z0-9_-]*(?:\.[A-Za-z_-][A-Za-z0-9_-]*)+$/;
+const pathPattern = /^\/(?:[A-Za-z0-9_]+(?:\/[A-Za-z0-9_]+)*)?$/;
 const uniquePattern = /^:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+$/;
 
 /** 'org.freedesktop.machine1.Manager' */
@@ -36,7 +37,7 @@ export function isBusName(text: string): boolean {
 
 /** '/' or '/a/b': elements of A-Z a-z 0-9 _, none of them empty. */
 export function isObjectPath(text: string): boolean {
-  return isObjectPathIn(Buffer.from(text), 0, Buffer.byteLength(text));
+  return pathPattern.test(text);
 }
 
 const slash = 0x2f;

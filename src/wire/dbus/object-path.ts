@@ -7,12 +7,16 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function escapeLabel(text: string): string {
   if (text === '') return '_';
-  let label = '';
-  for (const [index, byte] of Buffer.from(text).entries()) {
-    label += isPlain(byte, index === 0) ? String.fromCharCode(byte) : `_${byte.toString(16).padStart(2, '0')}`;
-  }
+  if (plainLabel.test(text)) return text;
+  const bytes = Buffer.from(text);
+  const first = bytes[0]!;
+  let label = isDigit(first) ? escaped(first) : labels[first]!;
+  for (let index = 1; index < bytes.length; index++) label += labels[bytes[index]!]!;
   return label;
 }
+
+const plainLabel = /^[A-Za-z][A-Za-z0-9]*$/;
+const labels = Array.from({ length: 256 }, (_, byte) => (isPlain(byte) ? String.fromCharCode(byte) : escaped(byte)));
 
 /**
  * The text that a label stands for; undefined if it is malformed. Escapes that `escapeLabel` would not have made
@@ -33,9 +37,16 @@ export function unescapeLabel(label: string): string | undefined {
   return decodeText(Uint8Array.from(bytes));
 }
 
-function isPlain(byte: number, first: boolean): boolean {
-  const character = String.fromCharCode(byte);
-  return first ? /[A-Za-z]/.test(character) : /[A-Za-z0-9]/.test(character);
+function escaped(byte: number): string {
+  return `_${byte.toString(16).padStart(2, '0')}`;
+}
+
+function isPlain(byte: number): boolean {
+  return /[A-Za-z0-9]/.test(String.fromCharCode(byte));
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
 }
 
 function decodeText(bytes: Uint8Array): string | undefined {
