@@ -228,6 +228,8 @@ test('log lines on standard error', () => {
   assert.equal(logged({}, `log('auto').warning('plain');`), 'plain\n');
   assert.equal(logged({ INVOCATION_ID: 'x' }, `log('auto').warning('by the service manager');`), '<4>by the service manager\n');
   assert.equal(logged({}, `log('null').error('nothing');`), '');
+  assert.equal(logged({}, `const l = log('console', 7); l.debug('a'); l.info('b'); l.warning('c'); l.notice('d');`), 'a\nb\nc\nd\n');
+  assert.equal(logged({}, `log('console').info('the last words'); process.exit(0);`), 'the last words\n');
   assert.equal(logged({}, `log('console').notice('\\x1b[31mevil\\x07\\ttab');`), '\ufffd[31mevil\ufffd\ttab\n');
   assert.equal(
     logged({}, `const l = log('console', 4); l.info('no'); l.level = 6; l.info('yes'); l.target = 'console-prefixed'; l.info('so');`),

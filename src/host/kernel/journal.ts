@@ -13,6 +13,8 @@ type Fields = Readonly<Record<string, string>>;
 type Sink = (level: LogLevel, message: string, fields: Fields) => void;
 
 const standardError = 2;
+/** Warnings and what is worse: after one of them the process may end. */
+const urgentLevel: LogLevel = 4;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -56,6 +58,8 @@ export class ServiceLog implements Log {
   #target: LogTarget;
   #sinks: readonly SinkName[];
   #lost = 0;
+  /** Those that wait for the end of this turn. */
+  #waiting: (readonly [level: LogLevel, message: string, fields: Fields])[] = [];
 
   constructor(options: LogOptions) {
     this.level = options.level;
@@ -69,6 +73,7 @@ export class ServiceLog implements Log {
     };
     this.#target = options.target;
     this.#sinks = this.#sinksOf(options.target);
+    process.once('exit', () => this.#flush());
   }
 
   get target(): LogTarget {
@@ -76,12 +81,25 @@ export class ServiceLog implements Log {
   }
 
   set target(target: LogTarget) {
+    this.#flush();
     this.#sinks = this.#sinksOf(target);
     this.#target = target;
   }
 
+  /** What is not urgent waits for the end of this turn, so that nobody's answer waits for it. */
   write(level: LogLevel, message: string, fields: Fields = {}): void {
     if (level > this.level || this.#target === 'null') return;
+    if (this.#waiting.push([level, message, fields]) === 1 && level > urgentLevel) process.nextTick(() => this.#flush());
+    if (level <= urgentLevel) this.#flush();
+  }
+
+  #flush(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const [level, message, fields] of waiting) this.#writeNow(level, message, fields);
+  }
+
+  #writeNow(level: LogLevel, message: string, fields: Fields): void {
     if (this.#lost > 0 && this.#deliver(4, `${this.#lost} log messages were lost`, {})) this.#lost = 0;
     if (!this.#deliver(level, message, fields)) this.#lost++;
   }
@@ -184,17 +202,20 @@ export function journalSink(identifier: string, path: string): Sink {
 /** Field names are upper case, and do not begin with an underscore: those are the journal's own. */
 export function encodeJournalEntry(fields: Fields): Buffer {
   const parts: Buffer[] = [];
+  let lines = '';
   for (const [name, value] of Object.entries(fields)) {
-    if (!/^[A-Z0-9][A-Z0-9_]{0,63}$/.test(name)) throw new RangeError(`'${name}' cannot be a field of the journal`);
-    const text = Buffer.from(value);
-    if (!text.includes(newline)) {
-      parts.push(Buffer.from(`${name}=`), text, Buffer.from('\n'));
+    if (!fieldName.test(name)) throw new RangeError(`'${name}' cannot be a field of the journal`);
+    if (!value.includes('\n')) {
+      lines += `${name}=${value}\n`;
       continue;
     }
+    const text = Buffer.from(value);
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(text.length));
-    parts.push(Buffer.from(`${name}\n`), length, text, Buffer.from('\n'));
+    parts.push(Buffer.from(`${lines}${name}\n`), length, text);
+    lines = '\n';
   }
-  return Buffer.concat(parts);
+  const rest = Buffer.from(lines);
+  return parts.length === 0 ? rest : Buffer.concat([...parts, rest]);
 }
-const newline = 0x0a;
+const fieldName = /^[A-Z0-9][A-Z0-9_]{0,63}$/;
