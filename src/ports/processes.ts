@@ -21,8 +21,11 @@ export interface ProcessHandle extends Disposable {
 export interface Processes {
   /** Throws Failure 'system' with errno ESRCH if there is no such process; a zombie may be one. */
   open(pid: number): ProcessHandle;
-  /** Takes a pidfd that a client sent; duplicates it. Throws Failure 'system' (EBADF) if it is no pidfd, ESRCH if it has ended. */
-  openPidFd(fd: number): ProcessHandle;
+  /**
+   * Takes a pidfd that a client sent; duplicates it. `pid` is only given where the kernel itself has said whose it is, and
+   * spares looking that up. Throws Failure 'system' (EBADF) if it is no pidfd, ESRCH if it has ended.
+   */
+  openPidFd(fd: number, pid?: number): ProcessHandle;
   /** The process's cgroup in the cgroup v2 tree, '/…' from its root; undefined if it has ended. */
   cgroupOf(pid: number): string | undefined;
   /** 0 for a process without a parent in view; undefined if it has ended. */

@@ -251,7 +251,8 @@ export class Machines implements Disposable {
   #openCaller({ pid, pidfd, gone }: Caller): ProcessHandle | undefined {
     if (pidfd === undefined) return this.#openProcess(pid);
     if (gone?.aborted === true) return undefined; // and the pidfd with it
-    return unlessEnded(() => this.#ports.processes.openPidFd(pidfd));
+    const visible = pid === 0 ? undefined : pid; // 0: it lives in a PID namespace that cannot be seen from here
+    return unlessEnded(() => this.#ports.processes.openPidFd(pidfd, visible));
   }
 
   #openProcess(pid: number | undefined): ProcessHandle | undefined {

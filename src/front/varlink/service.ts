@@ -183,8 +183,14 @@ class PeerCall implements VarlinkCall {
   }
 
   async caller(): Promise<Caller> {
-    const { uid, pid, pidfd } = this.#peer.credentials;
-    return { uid, pid, busName: undefined, pidfd, gone: this.#peer.gone };
+    const peer = this.#peer;
+    const { uid, pid, pidfd } = peer.credentials;
+    return {
+      uid, pid, busName: undefined, pidfd,
+      get gone() {
+        return peer.gone; // made when it is asked for, which is seldom
+      },
+    };
   }
 }
 

@@ -26,11 +26,11 @@ export class KernelProcesses implements Processes {
     }
   }
 
-  openPidFd(fd: number): ProcessHandle {
+  openPidFd(fd: number, pid?: number): ProcessHandle {
     try {
-      const pid = pidOfPidfd(fd);
+      const known = pid ?? pidOfPidfd(fd);
       if (!isPidfdAlive(fd)) throw new SystemError(errnos.ESRCH, 'pidfd');
-      return new PidfdHandle(duplicate(fd), pid);
+      return new PidfdHandle(duplicate(fd), known);
     } catch (error) {
       throw failureOf(error, 'Cannot use the process file descriptor');
     }
