@@ -317,3 +317,11 @@ test('a request that cannot be sent is a bug', async () => {
   await assert.rejects(client.call(request), { name: 'ValueError' });
   await settled(client);
 });
+
+test('a request that cannot be sent and had to wait for others is the same bug, and holds up nobody', async () => {
+  using client = await testBus.connect();
+  const others = Array.from({ length: 200 }, () => settled(client));
+  const bug = assert.rejects(client.call({ ...bus, member: 'No Member' }), { name: 'ValueError' });
+  const behind = settled(client);
+  await Promise.all([...others, bug, behind]);
+});

@@ -82,8 +82,11 @@ const largestSerial = 0xffffffff;
 /** Calls that wait for an answer; a bus refuses more than 128 (max_replies_per_connection in dbus-daemon(1)). */
 const maximumPendingCalls = 120;
 
+/** A BusError of this side or a ValueError: the call was not sent, or is given up. */
+type Outcome = ReceivedReturn | ReceivedError | BusError | ValueError;
+
 interface PendingCall {
-  readonly settle: (outcome: ReceivedReturn | ReceivedError | BusError) => void;
+  readonly settle: (outcome: Outcome) => void;
   readonly timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -114,7 +117,7 @@ interface TrackedName {
  * ones are closed once their message has been dealt with, unless they were taken: see `callForDescriptors` and
  * `takeDescriptors`.
  *
- * What is sent within one turn of the event loop goes out together, in the order in which it was sent.
+ * What is sent within one turn of the event loop goes out together at its end, in the order in which it was sent.
  */
 export class BusConnection implements Disposable {
   /** Called for every method call. Answer it with `reply` or `replyError`, exactly once, whether or not it asks for that. */
@@ -196,8 +199,8 @@ export class BusConnection implements Disposable {
     return new Promise((resolve, reject) => {
       this.#send(request, (outcome) => {
         const body = readAnswer(outcome, request.replySignature);
-        const fds = outcome instanceof BusError ? [] : outcome.fds;
-        if (!(body instanceof BusError)) return resolve({ body: body as FromSignature<Answer>, fds });
+        const fds = outcome instanceof Error ? [] : outcome.fds;
+        if (!(body instanceof Error)) return resolve({ body: body as FromSignature<Answer>, fds });
         this.#closeDescriptors(fds);
         reject(body);
       });
@@ -428,7 +431,8 @@ export class BusConnection implements Disposable {
         noAutoStart: request.noAutoStart, allowInteractive: request.allowInteractive,
       });
     } catch (error) {
-      if (!isBusError(error)) throw error;
+      // Told as every other failure is, and not thrown: this may be a call that waited for others to be answered.
+      if (!(error instanceof BusError || error instanceof ValueError)) throw error;
       return settle(error);
     }
     const { timeout = defaultTimeout } = request;
@@ -478,7 +482,8 @@ export class BusConnection implements Disposable {
   }
 
   #cork(bytes: Buffer): void {
-    if (this.#corked.length === 0) queueMicrotask(() => this.#flush());
+    // After the microtasks of this turn: what is answered elsewhere does not wait for a write to the bus.
+    if (this.#corked.length === 0) process.nextTick(() => this.#flush());
     this.#corked.push(bytes);
     this.#corkedBytes += bytes.length;
     if (this.#corkedBytes >= corkLimit) this.#flush();
@@ -531,7 +536,7 @@ export class BusConnection implements Disposable {
       this.#send(request, (outcome) => {
         const answer = readAnswer(outcome, 's');
         if (isBusError(answer, busErrors.nameHasNoOwner)) return resolve();
-        if (answer instanceof BusError) return reject(answer);
+        if (answer instanceof Error) return reject(answer);
         const tracked = this.#names.get(name);
         if (tracked !== undefined) tracked.owner = (answer as FromSignature<'s'>)[0];
         resolve();
@@ -597,11 +602,8 @@ function trackedSender({ sender }: MatchRule): string | undefined {
 }
 
 /** The values of an answer, or the error that it is or that is wrong with it. */
-function readAnswer(
-  outcome: ReceivedReturn | ReceivedError | BusError,
-  expected: string | undefined,
-): readonly unknown[] | BusError {
-  if (outcome instanceof BusError) return outcome;
+function readAnswer(outcome: Outcome, expected: string | undefined): readonly unknown[] | BusError | ValueError {
+  if (outcome instanceof Error) return outcome;
   if (outcome.bodyLength > receivedBodyLimit) return new BusError(busErrors.limitsExceeded, 'The answer is too long');
   if (outcome.messageType === 'error') return new BusError(outcome.errorName, errorText(outcome));
   if (expected !== undefined && outcome.signature !== expected) {
