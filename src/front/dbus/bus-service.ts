@@ -26,12 +26,15 @@ export interface BusServicePorts {
 
 /** Callers whose credentials are remembered: a unique name is never given to another connection. */
 const rememberedCallers = 4096;
+/** About a millisecond's worth. */
+const announcementsPerTurn = 50;
 
 /** org.freedesktop.machine1 on one connection to a bus. */
 export class BusService implements Disposable {
   readonly #connection: BusConnection;
   readonly #observations: readonly Disposable[];
   readonly #ports: BusServicePorts;
+  #announcing: NodeJS.Immediate | undefined;
   readonly #callers = new Map<string, Promise<Caller>>();
 
   private constructor(connection: BusConnection, services: ManagerServices, ports: BusServicePorts) {
@@ -89,15 +92,25 @@ export class BusService implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    clearImmediate(this.#announcing);
     for (const observation of this.#observations) observation[Symbol.dispose]();
   }
 
-  /** As the original does: whoever listens learns what a new owner of the name has, be it a restarted daemon. */
+  /**
+   * As the original does: whoever listens learns what a new owner of the name has, be it a restarted daemon. A few at a
+   * time, so that thousands keep no caller waiting; one that has ended before its turn is not spoken of any more.
+   */
   #announceAll(machines: Machines): void {
-    for (const machine of machines.all()) {
-      if (machine === machines.host || machine.state === 'opening') continue; // that one is announced when its scope is accepted
-      this.#emit('MachineNew', machine);
-    }
+    const waiting = [...machines.all()].filter((machine) => {
+      return machine !== machines.host && machine.state !== 'opening'; // that one is announced when its scope is accepted
+    });
+    const announceSome = () => {
+      for (const machine of waiting.splice(0, announcementsPerTurn)) {
+        if (machines.find(machine.name)?.leader === machine.leader) this.#emit('MachineNew', machine);
+      }
+      if (waiting.length > 0) this.#announcing = setImmediate(announceSome);
+    };
+    this.#announcing = setImmediate(announceSome);
   }
 
   #emit(member: keyof typeof managerInterface.signals, machine: Machine): void {
