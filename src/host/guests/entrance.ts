@@ -83,6 +83,16 @@ export function findEntrance(
   );
 }
 
+/**
+ * Whether the guest's own files say that there are this user and this program. Only a helper process may call this. Throws
+ * Failure 'system': ESRCH, EACCES, and what keeps the files from being read.
+ */
+export function isKnown(leader: ProcessIdentity, userName: string, program: string): boolean {
+  return explained(leader, () =>
+    inRootOf(leader, (root, rootUser) => lookUp(root, rootUser, userName) !== undefined && isProgramIn(root, program)),
+  );
+}
+
 /** Throws Failure 'system': ENOENT if the guest has no such program, ESRCH, EACCES. Only a helper process may call this. */
 export function requireProgram(leader: ProcessIdentity, program: string): void {
   explained(leader, () => inRootOf(leader, (root) => requireProgramIn(root, program)));
@@ -113,10 +123,15 @@ function isSuperuser(user: string): boolean {
 
 /** Whoever runs it could only complain on the terminal. */
 function requireProgramIn(root: number, program: string): void {
+  if (!isProgramIn(root, program)) throw systemFailure('ENOENT', `The machine has no program ${program} that can be run`);
+}
+
+function isProgramIn(root: number, program: string): boolean {
   const located = locateIfThere(root, program.slice(1));
-  const isProgram = located !== undefined && fstatSync(located).isFile() && (fstatSync(located).mode & 0o111) !== 0;
-  if (located !== undefined) close(located);
-  if (!isProgram) throw systemFailure('ENOENT', `The machine has no program ${program} that can be run`);
+  if (located === undefined) return false;
+  const status = fstatSync(located);
+  close(located);
+  return status.isFile() && (status.mode & 0o111) !== 0;
 }
 
 function locateHome(root: number, home: string): number | undefined {

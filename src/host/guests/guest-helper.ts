@@ -6,7 +6,7 @@ import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { bindMount, copyFiles, locateCopy, openRootDirectory, unbindMount } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
-import { findEntrance, requireProgram } from './entrance.js';
+import { findEntrance, isKnown, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
 import { WorkMeter, type Meter } from './work-meter.js';
@@ -51,6 +51,7 @@ const tasks: TaskHandlers = {
     const found = findEntrance(identityOf(leader), user, program);
     return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
   },
+  'is-known': ({ leader, user, program }) => ({ output: isKnown(identityOf(leader), user, program) }),
   'require-program': ({ leader, program }) => {
     requireProgram(identityOf(leader), program);
     return { output: null };

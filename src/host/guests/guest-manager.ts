@@ -57,12 +57,20 @@ export class GuestManager implements Disposable {
   }
 
   /**
-   * A program on /dev/pts/NUMBER, whose slave end the caller may close afterwards. Resolves when it runs, or may have run,
-   * or takes long to start; false if it may also be that there is no such program. Throws Failure 'no-such-user', 'system':
-   * ENOENT (it cannot be run), or what systemd says.
+   * A program on /dev/pts/NUMBER that is certainly there, for a user who is, too. The caller may close the slave end
+   * afterwards. Resolves when systemd has accepted that: 20 ms before the program runs. Throws Failure 'system'.
+   */
+  async startKnownShell(terminal: number, slave: number, request: ShellRequest): Promise<void> {
+    await asked(() => this.#startTransient(shellUnit(terminal), shellProperties(terminal, slave, request)));
+  }
+
+  /**
+   * The same for a program or user that may not be there. Resolves when it runs, or may have run, or takes long to start;
+   * false if it may also be that there is no such program. Throws Failure 'no-such-user', 'system': ENOENT (it cannot be
+   * run), or what systemd says.
    */
   async startShell(terminal: number, slave: number, request: ShellRequest): Promise<boolean> {
-    const unit = `container-shell@${terminal}.service`;
+    const unit = shellUnit(terminal);
     return asked(async () => {
       const results = new Map<string, string>();
       let heard = () => undefined as void;
@@ -70,7 +78,7 @@ export class GuestManager implements Disposable {
         results.set(job, result);
         heard();
       });
-      const job = await this.#startTransient(unit, shellProperties(terminal, slave, request));
+      const job = await this.#startWatched(unit, shellProperties(terminal, slave, request));
       await within(startLimit, (done) => {
         heard = () => void (results.has(job) && done());
         heard();
@@ -80,20 +88,21 @@ export class GuestManager implements Disposable {
   }
 
   /** Without Type=exec, which systemd before 240 does not know, nobody learns whether the program could be run. */
-  async #startTransient(unit: string, properties: readonly Property[]): Promise<string> {
-    const start = async (all: readonly Property[]): Promise<string> => {
-      const [job] = await this.#bus.call({
-        ...manager, member: 'StartTransientUnit', signature: 'ssa(sv)a(sa(sv))', body: [unit, 'fail', all, []],
-        replySignature: 'o', timeout: answerLimit,
-      });
-      return job;
-    };
+  async #startWatched(unit: string, properties: readonly Property[]): Promise<string> {
     try {
-      return await start([['Type', variant('s', 'exec')], ['AddRef', variant('b', true)], ...properties]);
+      return await this.#startTransient(unit, [['Type', variant('s', 'exec')], ['AddRef', variant('b', true)], ...properties]);
     } catch (error) {
       if (!isBusError(error, 'org.freedesktop.DBus.Error.InvalidArgs')) throw error;
-      return start(properties);
+      return this.#startTransient(unit, properties);
     }
+  }
+
+  async #startTransient(unit: string, properties: readonly Property[]): Promise<string> {
+    const [job] = await this.#bus.call({
+      ...manager, member: 'StartTransientUnit', signature: 'ssa(sv)a(sa(sv))', body: [unit, 'fail', properties, []],
+      replySignature: 'o', timeout: answerLimit,
+    });
+    return job;
   }
 
   /**
@@ -124,6 +133,10 @@ export class GuestManager implements Disposable {
 function wasHandedOver(properties: ReadonlyMap<string, Variant>): boolean {
   const time = properties.get('ExecMainHandoffTimestamp')?.value;
   return typeof time === 'bigint' && time > 0n;
+}
+
+function shellUnit(terminal: number): string {
+  return `container-shell@${terminal}.service`;
 }
 
 function shellProperties(terminal: number, slave: number, request: ShellRequest): readonly Property[] {

@@ -1,6 +1,6 @@
 import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
-import type { ShellRequest } from '../../domain/shell.js';
+import { commandOf, type ShellRequest } from '../../domain/shell.js';
 import type { Terminal, Terminals } from '../../ports/terminals.js';
 import { BusConnection } from '../../transport/dbus/connection.js';
 import { close } from '../kernel/libc.js';
@@ -89,8 +89,21 @@ export class GuestTerminals implements Terminals, Disposable {
     using terminal = await this.#openTerminal(leader);
     using manager = await this.#manager(leader);
     if (manager === undefined) await this.#enter(leader, terminal, request);
+    else if (await this.#isKnown(leader, request)) await manager.startKnownShell(terminal.number, terminal.slave, request);
     else if (!(await manager.startShell(terminal.number, terminal.slave, request))) await this.#requireProgram(leader, request);
     return terminal.take();
+  }
+
+  /** Users may be known to the guest alone, by a service of its own; and what cannot be read, its systemd may yet find. */
+  async #isKnown(leader: ProcessIdentity, request: ShellRequest): Promise<boolean> {
+    const { user } = request;
+    const { program } = commandOf(request);
+    try {
+      return (await this.#helpers.ask('is-known', { leader: leaderText(leader), user, program })).output;
+    } catch (error) {
+      if (isFailure(error, 'system') && error.errno !== 'ETIMEDOUT') return false;
+      throw error;
+    }
   }
 
   async #requireProgram(leader: ProcessIdentity, { command }: ShellRequest): Promise<void> {

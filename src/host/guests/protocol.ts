@@ -26,6 +26,7 @@ export interface Tasks {
   'connect-bus': Task<{ readonly leader: LeaderText }, { readonly uid: number }>;
   /** For a user, and a program or '' for that user's shell; null: there is no such user. Its descriptors: see Entrance. */
   'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
+  'is-known': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, boolean>;
   /** Fails with ENOENT if there is none. */
   'require-program': Task<{ readonly leader: LeaderText; readonly program: string }, null>;
   /** May take hours. */
