@@ -27,7 +27,16 @@ await build({
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'importMetaUrl' },
 });
-// Its helpers, processes of their own, as CommonJS too: each starts 8 ms sooner. Modules in dist/ are named .mjs.
+// machinectl, for which the start is most of the time that it takes.
+await build({
+  ...common,
+  entryPoints: [path.join(root, 'src/machinectl/main.ts')],
+  outfile: path.join(root, 'dist/machinectl.cjs'),
+  format: 'cjs',
+  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
+  define: { 'import.meta.url': 'importMetaUrl' },
+});
+// The daemon's helpers, processes of their own, as CommonJS too: each starts 8 ms sooner. Modules in dist/ are named .mjs.
 await build({
   ...common,
   entryPoints: [path.join(root, 'src/host/guests/guest-helper.ts')],

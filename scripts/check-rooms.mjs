@@ -14,6 +14,7 @@ const mayImport = {
   client: ['domain', 'contract', 'ports', 'transport', 'wire'],
   front: ['domain', 'contract', 'ports', 'service', 'transport', 'wire'],
   host: ['domain', 'ports', 'transport', 'wire'],
+  machinectl: ['client', 'domain', 'contract', 'wire'],
   main: ['client', 'domain', 'contract', 'ports', 'service', 'transport', 'front', 'host', 'wire'],
 };
 // Single files of another room: what a client does with descriptors and state files, the daemon does, too.

@@ -9,6 +9,7 @@ import type { FromSignature } from '../wire/dbus/signature.js';
 import type { Variant } from '../wire/dbus/value.js';
 import { machinedError, MachinedError, unreachable } from './error.js';
 import { loadNative, type Native } from './native.js';
+import { runProgram } from './program-stream.js';
 import { connectSocket } from './socket-stream.js';
 
 export interface BusCallOptions {
@@ -23,8 +24,8 @@ export interface BusCallOptions {
 type MethodName<D extends InterfaceDeclaration> = keyof D['methods'] & string;
 type PropertyName<D extends InterfaceDeclaration> = keyof D['properties'] & string;
 type SignalName<D extends InterfaceDeclaration> = keyof D['signals'] & string;
-type InputOf<D extends InterfaceDeclaration, M extends MethodName<D>> = D['methods'][M] extends MethodDeclaration<infer I> ? ValuesOf<I> : never;
-type OutputOf<D extends InterfaceDeclaration, M extends MethodName<D>> =
+export type InputOf<D extends InterfaceDeclaration, M extends MethodName<D>> = D['methods'][M] extends MethodDeclaration<infer I> ? ValuesOf<I> : never;
+export type OutputOf<D extends InterfaceDeclaration, M extends MethodName<D>> =
   D['methods'][M] extends MethodDeclaration<Arguments, infer O> ? ValuesOf<O> : never;
 type SignalValues<D extends InterfaceDeclaration, S extends SignalName<D>> =
   D['signals'][S] extends SignalDeclaration<infer A> ? ValuesOf<A> : never;
@@ -204,7 +205,7 @@ async function openFirst(addresses: string, { connect, ...options }: Access): Pr
   let failure: unknown;
   for (const address of readAddresses(addresses)) {
     try {
-      const stream = await connect(socketName(address));
+      const stream = address.transport === 'unixexec' ? runProgram(address.path, address.arguments) : await connect(socketName(address));
       return await BusConnection.open(stream, { uid: process.geteuid?.() ?? 0, ...options });
     } catch (error) {
       failure ??= error;
@@ -222,14 +223,14 @@ function readAddresses(text: string): readonly ServerAddress[] {
   }
 }
 
-function socketName(address: ServerAddress): string {
+function socketName(address: Exclude<ServerAddress, { transport: 'unixexec' }>): string {
   switch (address.transport) {
     case 'unix':
       return address.path;
     case 'unix-abstract':
       return `@${address.name}`;
     case 'unsupported':
-      throw new MachinedError('unreachable', `There is no way to the bus at ${address.text}: only UNIX sockets are supported`);
+      throw new MachinedError('unreachable', `There is no way to the bus at ${address.text}: only UNIX sockets and programs (unixexec) are supported`);
   }
 }
 

@@ -43,6 +43,8 @@ function socketName(address: ServerAddress): string {
       return address.path;
     case 'unix-abstract':
       return `@${address.name}`;
+    case 'unixexec':
+      throw new SystemError(errnos.EPROTONOSUPPORT, 'connect', address.path);
     case 'unsupported':
       throw new SystemError(errnos.EPROTONOSUPPORT, 'connect', address.text);
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseAddresses } from '../../src/wire/dbus/address.js';
+import { formatProgramAddress, parseAddresses } from '../../src/wire/dbus/address.js';
 import { BoundedCache } from '../../src/wire/dbus/bounded-cache.js';
 import { WireError } from '../../src/wire/dbus/errors.js';
 import { introspectionXml } from '../../src/wire/dbus/introspection.js';
@@ -34,12 +34,13 @@ test('addresses', () => {
   assert.deepEqual(parseAddresses('unix:path=/run/dbus/system_bus_socket'), [
     { transport: 'unix', path: '/run/dbus/system_bus_socket', guid: undefined },
   ]);
-  const several = 'unix:abstract=/tmp/%c3%bc%20x,guid=00ff;tcp:host=localhost,port=1;unixexec:path=x;';
+  const several = 'unix:abstract=/tmp/%c3%bc%20x,guid=00ff;tcp:host=localhost,port=1;unixexec:path=ssh,argv1=-xT,argv2=a%20b;';
   assert.deepEqual(parseAddresses(several), [
     { transport: 'unix-abstract', name: '/tmp/ü x', guid: '00ff' },
     { transport: 'unsupported', text: 'tcp:host=localhost,port=1' },
-    { transport: 'unsupported', text: 'unixexec:path=x' },
+    { transport: 'unixexec', path: 'ssh', arguments: ['-xT', 'a b'], guid: undefined },
   ]);
+  assert.equal(formatProgramAddress('/bin/nsenter', ['-t', '1', 'a,b=']), 'unixexec:path=/bin/nsenter,argv1=-t,argv2=1,argv3=a%2cb%3d');
   for (const listening of ['unix:tmpdir=/tmp', 'unix:runtime=yes', 'autolaunch:']) {
     assert.deepEqual(parseAddresses(listening), [{ transport: 'unsupported', text: listening }]);
   }

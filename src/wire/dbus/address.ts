@@ -4,6 +4,8 @@ export type ServerAddress =
   | { readonly transport: 'unix'; readonly path: string; readonly guid: string | undefined }
   /** A name in Linux's abstract socket namespace, without its leading NUL. */
   | { readonly transport: 'unix-abstract'; readonly name: string; readonly guid: string | undefined }
+  /** A program whose standard input and output are the way to the bus. */
+  | { readonly transport: 'unixexec'; readonly path: string; readonly arguments: readonly string[]; readonly guid: string | undefined }
   /** Well formed, but nothing this project connects to: another transport, or an address for listening only. */
   | { readonly transport: 'unsupported'; readonly text: string };
 
@@ -32,7 +34,33 @@ function parseAddress(text: string): ServerAddress {
   }
   if (transport === 'unix' && path !== undefined) return { transport: 'unix', path, guid };
   if (transport === 'unix' && name !== undefined) return { transport: 'unix-abstract', name, guid };
+  if (transport === 'unixexec' && path !== undefined) return { transport: 'unixexec', path, arguments: readArguments(options), guid };
   return { transport: 'unsupported', text };
+}
+
+/** The address of a program that leads to a bus; found in PATH if it has no slash. */
+export function formatProgramAddress(path: string, parameters: readonly string[]): string {
+  const options = parameters.map((parameter, index) => `,argv${index + 1}=${escape(parameter)}`);
+  return `unixexec:path=${escape(path)}${options.join('')}`;
+}
+
+/** argv1, argv2 … as long as they go. argv0 is the path's own name. */
+function readArguments(options: ReadonlyMap<string, string>): readonly string[] {
+  const parameters: string[] = [];
+  for (;;) {
+    const parameter = options.get(`argv${parameters.length + 1}`);
+    if (parameter === undefined) return parameters;
+    parameters.push(parameter);
+  }
+}
+
+function escape(value: string): string {
+  const bytes = new TextEncoder().encode(value);
+  const characters = Array.from(bytes, (byte) => {
+    const character = String.fromCharCode(byte);
+    return /[-0-9A-Za-z_/.\\*]/.test(character) ? character : `%${byte.toString(16).padStart(2, '0')}`;
+  });
+  return characters.join('');
 }
 
 function parseOptions(address: string, text: string): ReadonlyMap<string, string> {

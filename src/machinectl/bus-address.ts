@@ -1,0 +1,89 @@
+// Which bus a command line means, as an address that a D-Bus client connects to.
+import { readFileSync } from 'node:fs';
+import { formatProgramAddress } from '../wire/dbus/address.js';
+import { EnvFileError, parseEnvFile } from '../wire/env-file.js';
+import { CommandFailure } from './failure.js';
+import type { Settings } from './settings.js';
+
+export interface BusTarget {
+  /** As in $DBUS_SYSTEM_BUS_ADDRESS. */
+  readonly address: string;
+  /** What error messages call the way there. */
+  readonly transport: 'local' | 'remote' | 'machine';
+}
+
+/** Where the D-Bus Specification puts the system bus, and where the daemon has its own on hosts without one. */
+const systemBuses = 'unix:path=/run/dbus/system_bus_socket;unix:path=/run/machined/bus';
+
+/** Throws CommandFailure if there is no way to it. */
+export function busTarget(settings: Settings, environment: NodeJS.ProcessEnv): BusTarget {
+  if (settings.host !== undefined) return { address: remoteAddress(settings.host, settings.scope, environment), transport: 'remote' };
+  const { machine } = settings;
+  if (machine === undefined || machine === '.host') return { address: localAddress(settings.scope, environment), transport: 'local' };
+  return { address: machineAddress(machine, settings.scope), transport: 'machine' };
+}
+
+function localAddress(scope: Settings['scope'], environment: NodeJS.ProcessEnv): string {
+  if (scope === 'system') return environment['DBUS_SYSTEM_BUS_ADDRESS'] ?? systemBuses;
+  const named = environment['DBUS_SESSION_BUS_ADDRESS'];
+  if (named !== undefined) return named;
+  const runtime = environment['XDG_RUNTIME_DIR'];
+  if (runtime !== undefined) return `unix:path=${runtime}/bus;unix:path=${runtime}/machined/bus`;
+  throw connectFailure(
+    scope, 'local',
+    '$DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not defined ' +
+      '(consider using --machine=<user>@.host --user to connect to bus of other user)',
+  );
+}
+
+/** [USER@]HOST[:PORT][/CONTAINER], by ssh and the bridge of systemd over there. $SYSTEMD_SSH names another ssh. */
+function remoteAddress(host: string, scope: Settings['scope'], environment: NodeJS.ProcessEnv): string {
+  if (scope === 'user') throw connectFailure(scope, 'remote', 'Operation not supported');
+  const match = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:/]*)(?::([^/]*))?(?:\/(.*))?$/.exec(host);
+  const [, user, name = '', port, container] = match ?? [];
+  const validPort = port === undefined || (/^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65_536);
+  const startsAsOption = host.startsWith('-');
+  if (match === null || !validPort || startsAsOption) throw connectFailure(scope, 'remote', 'Invalid argument');
+  const bare = name.replace(/^\[|\]$/g, '');
+  const parameters = [
+    '-xT', ...(port === undefined ? [] : ['-p', port]), '--', user === undefined ? bare : `${user}@${bare}`,
+    'systemd-stdio-bridge', ...(container === undefined ? [] : [`--machine=${container}`]),
+  ];
+  return formatProgramAddress(environment['SYSTEMD_SSH'] ?? 'ssh', parameters);
+}
+
+/**
+ * [USER@]CONTAINER: the bridge of systemd within it, in all of its namespaces; a container without a bus of its own has
+ * none. As another user, also of this host, by a session of that user's.
+ */
+function machineAddress(machine: string, scope: Settings['scope']): string {
+  const at = machine.lastIndexOf('@');
+  const user = at < 0 ? '' : machine.slice(0, at);
+  const name = machine.slice(at + 1);
+  if (name !== '' && name !== '.host' && !isMachineName(name)) throw connectFailure(scope, 'machine', 'Invalid argument');
+  const bridge = ['systemd-stdio-bridge', ...(scope === 'user' ? ['--user'] : [])];
+  const asUser = user === '' || user === 'root' ? bridge : ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups', ...bridge];
+  if (name === '' || name === '.host') return formatProgramAddress(asUser[0] ?? '', asUser.slice(1));
+  const leader = leaderOf(name, scope);
+  return formatProgramAddress('nsenter', [`--target=${leader}`, '--all', '--root', '--wd=/', '--', ...asUser]);
+}
+
+function isMachineName(name: string): boolean {
+  return name.length <= 64 && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
+}
+
+/** From the file that the registry keeps of it, where there is no bus to be asked yet. */
+function leaderOf(name: string, scope: Settings['scope']): string {
+  try {
+    const leader = parseEnvFile(readFileSync(`/run/systemd/machines/${name}`)).get('LEADER') ?? '';
+    if (/^[1-9]\d*$/.test(leader)) return leader;
+  } catch (error) {
+    const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+    if (!missing && !(error instanceof EnvFileError)) throw error;
+  }
+  throw connectFailure(scope, 'machine', 'Host is down');
+}
+
+export function connectFailure(scope: Settings['scope'], transport: BusTarget['transport'], reason: string): CommandFailure {
+  return new CommandFailure(`Failed to connect to ${scope} scope bus via ${transport} transport: ${reason}`);
+}

@@ -1,0 +1,31 @@
+import { CommandFailure } from './failure.js';
+import type { Registry } from './registry.js';
+import { failureOf } from './registry.js';
+import { isMachinedError } from '../client/error.js';
+import type { Settings } from './settings.js';
+
+/** As machine names have to be: hostnames, see machine-id(5) and hostname(7). */
+export function checkMachineName(name: string): void {
+  const valid = name.length <= 64 && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
+  if (!valid) throw new CommandFailure(`Invalid machine name ${name}.`);
+}
+
+/** 'systemd-nspawn@my\x2dimage.service': systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
+export function serviceUnit(name: string, runner: Settings['runner']): string {
+  const escaped = Array.from(Buffer.from(name), (byte, index) => {
+    const character = String.fromCharCode(byte);
+    const plain = /[A-Za-z0-9:_]/.test(character) || (character === '.' && index > 0);
+    return plain ? character : `\\x${byte.toString(16).padStart(2, '0')}`;
+  });
+  return `systemd-${runner}@${escaped.join('')}.service`;
+}
+
+/** Throws CommandFailure if there is no such image. */
+export async function checkImageExists(registry: Registry, name: string): Promise<void> {
+  try {
+    await registry.call('GetImage', { name });
+  } catch (error) {
+    if (isMachinedError(error, 'no-such-image')) throw new CommandFailure(`Machine image '${name}' does not exist.`);
+    throw failureOf(`Failed to check whether image ${name} exists`, error);
+  }
+}

@@ -1,0 +1,81 @@
+// bin/machinectl: reads the command line, and has a verb carry it out.
+import { CommandFailure, Finished } from './failure.js';
+import { readCommandLine } from './command-line.js';
+import type { Context } from './context.js';
+import { optionTable } from './options.js';
+import { Output } from './output.js';
+import { Registry } from './registry.js';
+import { defaultSettings, type Settings } from './settings.js';
+import { defaultVerb, findVerb, similarVerb, verbs, type Verb } from './verbs.js';
+
+/** @returns the exit status. */
+export async function main(line: readonly string[]): Promise<number> {
+  const output = new Output();
+  try {
+    const settings = defaultSettings();
+    const words = await readLine(line, settings, output);
+    return await carryOut(words, settings, output);
+  } catch (error) {
+    if (error instanceof Finished) return 0;
+    if (!(error instanceof CommandFailure)) throw error;
+    output.log('error', error.message);
+    return 1;
+  } finally {
+    output.flush();
+  }
+}
+
+/** Throws Finished after --help and the like. */
+async function readLine(line: readonly string[], settings: Settings, output: Output): Promise<readonly string[]> {
+  let wanted: 'help' | 'version' | undefined;
+  const options = optionTable({
+    help: () => {
+      wanted = 'help';
+      throw new Finished();
+    },
+    version: () => {
+      wanted = 'version';
+      throw new Finished();
+    },
+  });
+  try {
+    return readCommandLine('machinectl', options, line, {
+      option: (option, argument) => option.apply(settings, argument ?? '', output),
+      endsOptions: ([name = '', ...rest]) => rest.length === (findVerb(name)?.argumentsBeforeCommand ?? -1),
+    });
+  } catch (error) {
+    if (error instanceof Finished && wanted === 'help') {
+      const { formatHelp } = await import('./help.js');
+      output.print(formatHelp(verbs, options, output));
+    }
+    if (error instanceof Finished && wanted === 'version') {
+      const { versionText } = await import('./version.js');
+      output.print(versionText());
+    }
+    throw error;
+  }
+}
+
+async function carryOut([name = defaultVerb, ...words]: readonly string[], settings: Settings, output: Output): Promise<number> {
+  const verb = chooseVerb(name, words.length);
+  const { run } = await verb.load();
+  using registry = new Registry(settings);
+  const context: Context = { settings, output, registry, invokedAs: name };
+  try {
+    return (await run(context, words)) ?? 0;
+  } finally {
+    if (settings.pager) output.page();
+    else output.flush();
+  }
+}
+
+function chooseVerb(name: string, count: number): Verb {
+  const verb = findVerb(name);
+  if (verb === undefined) {
+    const similar = similarVerb(name);
+    throw new CommandFailure(`Unknown command verb '${name}'${similar === undefined ? '.' : `, did you mean '${similar}'?`}`);
+  }
+  if (count < verb.minimum) throw new CommandFailure('Too few arguments.');
+  if (count > verb.maximum) throw new CommandFailure('Too many arguments.');
+  return verb;
+}

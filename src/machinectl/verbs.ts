@@ -1,0 +1,128 @@
+// The one table of verbs. Each is a file in verbs/, which is loaded when it is asked for; all that has to be known
+// before that (help, the number of arguments, what completions offer) stands here.
+import type { Context } from './context.js';
+
+/** What a completion offers for an argument. */
+export type Completion = 'machine' | 'image' | 'machine-or-image' | 'host-path' | 'boolean' | 'nothing';
+
+/** Carries out the verb. @returns the exit status; nothing means 0. Throws CommandFailure. */
+export type Run = (context: Context, words: readonly string[]) => Promise<number | void>;
+
+export interface Verb {
+  readonly name: string;
+  /** Other names, which the help does not show. */
+  readonly aliases?: readonly string[];
+  readonly group: 'machine' | 'image' | 'beyond';
+  /** As the help shows them: 'NAME…'. */
+  readonly arguments?: string;
+  /** Absent: works, but is not shown. */
+  readonly summary?: string;
+  /** Arguments that it takes. */
+  readonly minimum: number;
+  readonly maximum: number;
+  /** For each argument in turn; the last one goes for all that follow. */
+  readonly completes?: readonly Completion[];
+  /** Everything behind this many arguments belongs to another program, options or not. */
+  readonly argumentsBeforeCommand?: number;
+  load(): Promise<{ readonly run: Run }>;
+}
+
+const any = Number.POSITIVE_INFINITY;
+
+/** Carried out if no verb is given. */
+export const defaultVerb = 'list';
+
+export const verbs: readonly Verb[] = [
+  { name: 'list', group: 'machine', summary: 'List running VMs and containers', minimum: 0, maximum: 0, load: () => import('./verbs/list.js') },
+  {
+    name: 'status', group: 'machine', arguments: 'NAME…', summary: 'Show VM/container details', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/status.js'),
+  },
+  {
+    name: 'show', group: 'machine', arguments: '[NAME…]', summary: 'Show properties of one or more VMs/containers', minimum: 0, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/show.js'),
+  },
+  {
+    name: 'start', group: 'machine', arguments: 'NAME…', summary: 'Start container as a service', minimum: 1, maximum: any,
+    completes: ['image'], load: () => import('./verbs/start.js'),
+  },
+  {
+    name: 'enable', group: 'machine', arguments: 'NAME…', summary: 'Enable automatic container start at boot', minimum: 1, maximum: any,
+    completes: ['image'], load: () => import('./verbs/enable.js'),
+  },
+  {
+    name: 'disable', group: 'machine', arguments: 'NAME…', summary: 'Disable automatic container start at boot', minimum: 1, maximum: any,
+    completes: ['image'], load: () => import('./verbs/disable.js'),
+  },
+  {
+    name: 'poweroff', aliases: ['stop'], group: 'machine', arguments: 'NAME…', summary: 'Power off one or more machines', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/poweroff.js'),
+  },
+  {
+    name: 'reboot', aliases: ['restart'], group: 'machine', arguments: 'NAME…', summary: 'Reboot one or more machines', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/reboot.js'),
+  },
+  {
+    name: 'pause', group: 'machine', arguments: 'NAME…', summary: 'Pause one or more machines', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/pause.js'),
+  },
+  {
+    name: 'resume', group: 'machine', arguments: 'NAME…', summary: 'Resume one or more paused machines', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/resume.js'),
+  },
+  {
+    name: 'terminate', group: 'machine', arguments: 'NAME…', summary: 'Terminate one or more machines', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/terminate.js'),
+  },
+  {
+    name: 'kill', group: 'machine', arguments: 'NAME…', summary: 'Send signal to processes of a machine', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/kill.js'),
+  },
+  {
+    name: 'copy-to', group: 'machine', arguments: 'NAME PATH [PATH]', summary: 'Copy files from the host to a container', minimum: 2, maximum: 3,
+    completes: ['machine', 'host-path', 'nothing'], load: () => import('./verbs/copy-to.js'),
+  },
+  {
+    name: 'copy-from', group: 'machine', arguments: 'NAME PATH [PATH]', summary: 'Copy files from a container to the host', minimum: 2, maximum: 3,
+    completes: ['machine', 'nothing', 'host-path'], load: () => import('./verbs/copy-from.js'),
+  },
+  {
+    name: 'bind', group: 'machine', arguments: 'NAME PATH [PATH]', summary: 'Bind mount a path from the host into a container', minimum: 2, maximum: 3,
+    completes: ['machine', 'host-path', 'nothing'], load: () => import('./verbs/bind.js'),
+  },
+  {
+    name: 'unbind', group: 'beyond', arguments: 'NAME PATH', summary: 'Take away a bind mount that bind has made', minimum: 2, maximum: 2,
+    completes: ['machine', 'nothing'], load: () => import('./verbs/unbind.js'),
+  },
+];
+
+export function findVerb(name: string): Verb | undefined {
+  return verbs.find((verb) => verb.name === name || verb.aliases?.includes(name) === true);
+}
+
+/** More mistakes than this are no misspelling. */
+const mostMistakes = 5;
+
+/** The verb that was probably meant. */
+export function similarVerb(name: string): string | undefined {
+  const names = verbs.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])]);
+  const begun = names.find((candidate) => candidate.startsWith(name));
+  if (begun !== undefined) return begun;
+  const distances = names.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
+  const [closest] = distances.sort((one, other) => one.distance - other.distance);
+  return closest !== undefined && closest.distance <= mostMistakes ? closest.candidate : undefined;
+}
+
+/** Insertions, deletions and replacements that make one text of the other (Levenshtein's distance). */
+function editDistance(one: string, other: string): number {
+  let previous = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= one.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= other.length; column++) {
+      const replaced = (previous[column - 1] ?? 0) + (one[row - 1] === other[column - 1] ? 0 : 1);
+      current.push(Math.min(replaced, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
+    }
+    previous = current;
+  }
+  return previous[other.length] ?? 0;
+}
