@@ -47,10 +47,9 @@ writeFileSync(path.join(root, 'dist/package.json'), '{ "type": "commonjs" }\n');
 // The library: modules, so that what needs the native library is loaded by those alone who need it.
 await build({
   ...common,
-  entryPoints: [path.join(root, 'src/client/index.ts')],
+  entryPoints: { client: path.join(root, 'src/client/index.ts'), 'client-state': path.join(root, 'src/client/state.ts') },
   outdir: path.join(root, 'dist'),
   outExtension: { '.js': '.mjs' },
-  entryNames: 'client',
   chunkNames: 'client-[hash]',
   format: 'esm',
   splitting: true,

@@ -19,7 +19,7 @@ const mayImport = {
 };
 // Single files of another room: what a client does with descriptors and state files, the daemon does, too.
 const mayImportFiles = {
-  'client/native.ts': ['host/kernel/unix-socket.js', 'host/kernel/libc.js'],
+  'client/native.ts': ['host/kernel/event-loop.js', 'host/kernel/libc.js', 'host/kernel/unix-socket.js'],
   'client/state.ts': ['host/state-file.js', 'host/units/cgroup-path.js'],
 };
 // Rooms that know nothing of the machine they run on: no node: module, no library.

@@ -62,6 +62,11 @@ export class BusClient implements Disposable {
     this.#destination = destination;
   }
 
+  /** Connects now, for the first call to come. Calls do that by themselves. */
+  async connect(): Promise<void> {
+    await this.#plainConnection();
+  }
+
   async call<D extends InterfaceDeclaration, M extends MethodName<D>>(
     declaration: D,
     path: string,
@@ -74,7 +79,10 @@ export class BusClient implements Disposable {
     return outputOf(declaration, method, await limited(connection.call(request), options.signal));
   }
 
-  /** Calls a method that sends descriptors with its reply; they are the values of type 'h', and the caller's to close. */
+  /**
+   * Calls a method that passes descriptors, the values of type 'h'. Those that are sent stay the caller's, who may close them
+   * when the call has ended; those that come with the reply are the caller's to close.
+   */
   async callForDescriptors<D extends InterfaceDeclaration, M extends MethodName<D>>(
     declaration: D,
     path: string,

@@ -28,6 +28,7 @@ export type MachinedErrorCode =
   | 'access-denied'
   | 'authentication-required'
   | 'too-many-operations'
+  | 'no-such-operation'
   | 'not-offered'
   | 'unreachable'
   | 'disconnected'
@@ -94,6 +95,8 @@ const codes: Readonly<Record<string, MachinedErrorCode>> = {
   InteractiveAuthorizationRequired: 'authentication-required',
   TooManyOperations: 'too-many-operations',
   LimitsExceeded: 'too-many-operations',
+  NoSuchOperation: 'no-such-operation',
+  NotCancelable: 'not-supported',
   MethodNotFound: 'not-offered',
   InterfaceNotFound: 'not-offered',
   MethodNotImplemented: 'not-offered',

@@ -1,12 +1,21 @@
 // The one door to the kernel bindings: for sockets that pass descriptors, and for what is done with those. They take a
 // native library, which is loaded when the first descriptor is asked for, and not at all by those who never do.
 import type { ByteStream } from '../ports/stream.js';
+import type { Watch } from '../host/kernel/event-loop.js';
 import { MachinedError } from './error.js';
+
+export type { Watch } from '../host/kernel/event-loop.js';
 
 export interface Native {
   readonly connectUnix: (address: string) => Promise<ByteStream>;
   readonly close: (fd: number) => void;
+  /** A pidfd. Throws MachinedError `system` if there is no such process. */
+  readonly openProcess: (pid: number) => number;
+  readonly setNonBlocking: (fd: number) => void;
   readonly setWindowSize: (fd: number, columns: number, rows: number) => void;
+  readonly watch: (fd: number, events: number, ready: () => void) => Watch;
+  readonly EPOLLIN: number;
+  readonly EPOLLOUT: number;
 }
 
 let loading: Promise<Native> | undefined;
@@ -19,15 +28,31 @@ export function loadNative(): Promise<Native> {
 
 async function load(): Promise<Native> {
   try {
-    const [sockets, libc] = await Promise.all([import('../host/kernel/unix-socket.js'), import('../host/kernel/libc.js')]);
+    const [{ connectUnix }, libc, { EPOLLIN, EPOLLOUT, eventHub }] = await Promise.all([
+      import('../host/kernel/unix-socket.js'), import('../host/kernel/libc.js'), import('../host/kernel/event-loop.js'),
+    ]);
     const control = libc.bind<(fd: number, request: number, memory: Uint8Array) => number>('int ioctl(int, unsigned long, void *)');
     return {
-      connectUnix: sockets.connectUnix,
+      connectUnix,
       close: libc.close,
+      openProcess: (pid) => openProcess(() => libc.check(libc.pidfdOpen(pid, 0), 'pidfd_open'), pid),
+      setNonBlocking: (fd) => libc.setDescriptorMode(fd, { closeOnExec: true, nonBlocking: true }),
       setWindowSize: (fd, columns, rows) => void libc.check(control(fd, TIOCSWINSZ, windowSize(columns, rows)), 'ioctl'),
+      watch: (fd, events, ready) => eventHub().watch(fd, events, ready),
+      EPOLLIN,
+      EPOLLOUT,
     };
   } catch (cause) {
     throw new MachinedError('not-supported', 'Descriptors cannot be received: the package koffi cannot be loaded', { cause });
+  }
+}
+
+function openProcess(open: () => number, pid: number): number {
+  try {
+    return open();
+  } catch (cause) {
+    const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+    throw new MachinedError('system', `Process ${pid} cannot be opened: ${errno ?? String(cause)}`, { errno, cause });
   }
 }
 

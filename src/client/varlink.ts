@@ -45,6 +45,11 @@ export class VarlinkClient implements Disposable {
     this.#address = address;
   }
 
+  /** Connects now, for the first call to come. Calls do that by themselves. */
+  async connect(): Promise<void> {
+    await this.#choose().connection;
+  }
+
   /** Calls a method that answers once. */
   async call<D extends Interface, M extends MethodName<D>>(
     declaration: D,

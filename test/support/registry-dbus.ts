@@ -65,13 +65,20 @@ export class DBusRegistry implements RegistryHarness {
     this.world[Symbol.dispose]();
   }
 
+  /** Whoever connects to the bus by itself from now on is taken for this one. */
+  open(identity: ClientIdentity): string {
+    this.#impersonate(undefined, identity);
+    return this.#bus.address;
+  }
+
   /** The bus would tell who really connects: this test. */
-  #impersonate(uniqueName: string, { uid, pid }: ClientIdentity): void {
+  #impersonate(uniqueName: string | undefined, { uid, pid }: ClientIdentity): void {
     const server = this.server;
     const ask = server.callForDescriptors.bind(server);
     const credentials = new Map([['UnixUserID', variant('u', uid)], ['ProcessID', variant('u', pid)]]);
     const answer = async (request: Parameters<typeof ask>[0]) => {
-      const asksForIt = request.member === 'GetConnectionCredentials' && (request.body as unknown[])[0] === uniqueName;
+      const [asked] = (request.body ?? []);
+      const asksForIt = request.member === 'GetConnectionCredentials' && (uniqueName === undefined || asked === uniqueName);
       return asksForIt ? { body: [credentials], fds: [] } : ask(request);
     };
     server.callForDescriptors = answer as unknown as typeof ask;

@@ -35,6 +35,7 @@ export class VarlinkRegistry implements RegistryHarness {
   readonly #own: TestSocket;
   readonly #clients: VarlinkClient[] = [];
   #nextPeer: PeerCredentials | undefined;
+  #everybody: PeerCredentials | undefined;
   #connecting: Promise<unknown> = Promise.resolve();
 
   constructor(world = new World()) {
@@ -70,8 +71,9 @@ export class VarlinkRegistry implements RegistryHarness {
       refuseDescriptors: true,
       onShortage: (error) => assert.fail(error),
       onConnection: (stream) => {
-        assert.ok(this.#nextPeer !== undefined);
-        server.accept(new StreamOf(stream, this.#nextPeer));
+        const peer = this.#nextPeer ?? this.#everybody;
+        assert.ok(peer !== undefined);
+        server.accept(new StreamOf(stream, peer));
         this.#nextPeer = undefined;
       },
     });
@@ -95,6 +97,12 @@ export class VarlinkRegistry implements RegistryHarness {
     });
   }
 
+  /** Whoever connects to the sockets by itself from now on is taken for this one. */
+  open(identity: ClientIdentity): { readonly theirs: string; readonly own: string } {
+    this.#everybody = peerOf(identity);
+    return { theirs: this.#theirs.path, own: this.#own.path };
+  }
+
   connectRaw(identity: ClientIdentity): Promise<VarlinkClient> {
     return this.#connectTo(this.#theirs, identity);
   }
@@ -111,8 +119,8 @@ export class VarlinkRegistry implements RegistryHarness {
   }
 
   /** One after the other: who connects is known by its turn. */
-  async #connectNext(socket: TestSocket, { uid, pid }: ClientIdentity): Promise<VarlinkClient> {
-    this.#nextPeer = { uid, gid: uid, pid, groups: [], pidfd: undefined };
+  async #connectNext(socket: TestSocket, identity: ClientIdentity): Promise<VarlinkClient> {
+    this.#nextPeer = peerOf(identity);
     const client = await VarlinkClient.connect(socket.path);
     this.#clients.push(client);
     await client.call('org.varlink.service.GetInfo');
@@ -136,6 +144,10 @@ export class VarlinkRegistry implements RegistryHarness {
     this.world[Symbol.dispose]();
     rmSync(this.#directory, { recursive: true });
   }
+}
+
+function peerOf({ uid, pid }: ClientIdentity): PeerCredentials {
+  return { uid, gid: uid, pid, groups: [], pidfd: undefined };
 }
 
 const failures: Readonly<Record<KnownFailure, string>> = {
