@@ -1,6 +1,7 @@
 // Opening files below the root directory of a process that may be hostile: openat2(2), setfsuid(2).
 import { closeSync, constants, openSync } from 'node:fs';
-import { bind, check, type Memory } from './libc.js';
+import { bind, check, errno, type Memory } from './libc.js';
+import { errnos } from './system-error.js';
 
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_IN_ROOT = 0x10;
@@ -34,8 +35,18 @@ export function locateInRoot(root: number, path: string, followsLast = true): nu
   const how = Buffer.alloc(24); // struct open_how: flags, mode, resolve
   how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC | (followsLast ? 0 : constants.O_NOFOLLOW)), 0);
   how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
-  return check(openAt2(437, root, Buffer.from(`${path}\0`), how, how.length), 'openat2', path);
+  const name = Buffer.from(`${path}\0`);
+  for (let attempt = 1; ; attempt++) {
+    const located = openAt2(437, root, name, how, how.length);
+    if (located >= 0 || errno() !== errnos.EAGAIN || attempt === mostAttempts) return check(located, 'openat2', path);
+  }
 }
+
+/**
+ * The kernel refuses to say what '..' leads to (EAGAIN) if meanwhile something was renamed, anywhere on this machine:
+ * openat2(2). A guest that does nothing else may have its way in the end.
+ */
+const mostAttempts = 1000;
 
 /** Opens what locateInRoot found, now that it is known to be something that can be read without side effects. */
 export function openLocated(located: number): number {
