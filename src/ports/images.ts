@@ -57,6 +57,10 @@ export interface ImageMetadata {
 
 /** Looks into images, which may be hostile: nothing in one leads out of it, and none keeps others waiting. */
 export interface ImageContents {
-  /** Throws Failure 'system' (ETIMEDOUT, ENOENT, EACCES), 'not-supported'. */
+  /**
+   * Throws Failure 'system': ETIMEDOUT, ENOENT, EACCES, EOPNOTSUPP (a stack); of disks, as systemd-machined does: ENOPKG
+   * (neither a partition table nor a file system), ENXIO (no partition of Linux), ENOTUNIQ (several), EREMOTE (of different
+   * architectures), ENOMEDIUM (no operating system in it), ENOKEY (encrypted), EAFNOSUPPORT (no known file system), ….
+   */
   metadata(image: Image): Promise<ImageMetadata>;
 }

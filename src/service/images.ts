@@ -28,7 +28,7 @@ export class ImageCatalogue {
     return this.#images.list();
   }
 
-  /** What it says of itself. Throws Failure 'system', 'not-supported' (a type of image that is not looked into). */
+  /** What it says of itself. Throws Failure 'system': see ImageContents. */
   metadata(image: Image): Promise<ImageMetadata> {
     return this.#contents.metadata(image);
   }

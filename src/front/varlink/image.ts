@@ -84,7 +84,6 @@ async function describeContents(images: ImageCatalogue, image: Image, mode: 'yes
   } catch (error) {
     if (!isFailure(error)) throw error;
     if (mode === 'graceful') return describeImage(image);
-    if (error.kind === 'not-supported') throw new MethodError('io.systemd.MachineImage.NotSupported');
     throw error;
   }
 }

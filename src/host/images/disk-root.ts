@@ -1,24 +1,16 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs';
-import { mountPart, type DiskPart } from '../kernel/disk-mount.js';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { mountPart, sizeOfDevice, type DiskPart } from '../kernel/disk-mount.js';
 import { errnos, SystemError } from '../kernel/system-error.js';
+import { readPartitionTable, type Partition, type ReadDisk } from './partition-table.js';
+import { architectures, genericLinux, purposeOf, type PartitionRole } from './partition-types.js';
 
-const sectorSize = 512;
-
-/** As they lie on the disk. Source: the Discoverable Partitions Specification, "Root Partition". */
-const rootPartitionTypes: Partial<Record<NodeJS.Architecture, string>> = {
-  x64: 'e3bc684fcde8b14d96e7fbcaf984b709',
-  arm64: '45b021b9f01dc341af444c6f280d3fae',
-};
-
-/** Partitions with this attribute are not to be found, and take part in nothing: bit 63. */
-const noAutomaticUse = 1n << 63n;
-
+/** Only what is in a tree's files is read: nothing is written, not even what a crash left undone. */
 interface FileSystem {
   readonly type: string;
   readonly magic: Buffer;
   /** Where the magic is, in bytes from the beginning. */
   readonly at: number;
-  /** Nothing is written, not even what a crash left undone; a copy of what is mounted already is no mistake. */
+  /** A copy of what is mounted already is no mistake. */
   readonly flags: readonly string[];
 }
 
@@ -30,47 +22,120 @@ const fileSystems: readonly FileSystem[] = [
   { type: 'erofs', magic: Buffer.from([0xe2, 0xe1, 0xf5, 0xe0]), at: 0x400, flags: [] },
 ];
 
+const encrypted = Buffer.from('LUKS\xba\xbe', 'latin1');
+
+/** The trees that a disk has, by descriptors (O_PATH or readable) of their root directories. */
+export interface DiskTrees {
+  readonly root: number | undefined;
+  /** What is mounted on /usr. */
+  readonly usr: number | undefined;
+}
+
+/** Parts of a disk that belong together. */
+interface DiskLayout {
+  readonly root: DiskPart | undefined;
+  readonly usr: DiskPart | undefined;
+}
+
+/** A disk whose contents are protected by hash trees: they are read only by who can check that. */
+export class ProtectedDiskError extends Error {
+  override readonly name = 'ProtectedDiskError';
+}
+
+const everything: DiskPart = { offset: 0n, size: 0n };
+
 /**
- * A descriptor of the root directory of a disk image, for the caller to close: that of the root partition of a GPT, or of a
- * file system without a partition table. Only a helper process may call this. Throws SystemError: ENOPKG (neither is found,
- * or it is encrypted), and what a damaged file system is refused with; and Node's errors.
+ * Opens the trees of a disk image or a block device, for the caller to close: those of its root and /usr partitions, of the
+ * only partition of Linux that it has, or of the file system that it is. Only a helper process may call this. Throws
+ * ProtectedDiskError, and SystemError as systemd-machined answers: ENOPKG (neither a partition table nor a file system), ENXIO
+ * (no such partition), ENOTUNIQ (several), EREMOTE (those of different architectures), EADDRNOTAVAIL (hash trees of what is
+ * not there), EAFNOSUPPORT (no known file system), ENOKEY (encrypted), and what a damaged file system is refused with.
  */
-export function openDiskRoot(path: string): number {
+export function openDiskTrees(path: string): DiskTrees {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   try {
-    const part = findRootPartition(file) ?? { offset: 0n, size: 0n };
-    const found = fileSystems.find(({ magic, at }) => readAt(file, part.offset + BigInt(at), magic.length).equals(magic));
-    if (found === undefined) throw new SystemError(errnos['ENOPKG'] ?? errnos.EINVAL, 'mount', path);
-    return mountPart(file, part, found.type, found.flags);
+    const read: ReadDisk = (position, length) => readAt(file, position, length);
+    const layout = findLayout(read, sizeOf(file));
+    const root = layout.root === undefined ? undefined : mountTree(file, layout.root, read);
+    try {
+      return { root, usr: layout.usr === undefined ? undefined : mountTree(file, layout.usr, read) };
+    } catch (error) {
+      if (root !== undefined) closeSync(root);
+      throw error;
+    }
   } finally {
     closeSync(file);
   }
 }
 
-/** Source: the UEFI Specification, "GUID Partition Table (GPT) Disk Layout". */
-function findRootPartition(file: number): DiskPart | undefined {
-  const header = readAt(file, BigInt(sectorSize), 92);
-  if (header.length < 92 || header.toString('latin1', 0, 8) !== 'EFI PART') return undefined;
-  const count = header.readUInt32LE(80);
-  const size = header.readUInt32LE(84);
-  if (count > 1024 || size < 128 || size > 4096) return undefined;
-  const entries = readAt(file, header.readBigUInt64LE(72) * BigInt(sectorSize), count * size);
-  for (let at = 0; at + size <= entries.length; at += size) {
-    const isRoot = entries.toString('hex', at, at + 16) === rootPartitionTypes[process.arch];
-    if (!isRoot || (entries.readBigUInt64LE(at + 48) & noAutomaticUse) !== 0n) continue;
-    const first = entries.readBigUInt64LE(at + 32);
-    const last = entries.readBigUInt64LE(at + 40);
-    if (last < first || last >= largestSector) return undefined;
-    return { offset: first * BigInt(sectorSize), size: (last - first + 1n) * BigInt(sectorSize) };
+function mountTree(file: number, part: DiskPart, read: ReadDisk): number {
+  const found = identify(read, part);
+  if (found === 'encrypted') throw failed(errnos['ENOKEY']);
+  if (found === undefined) throw failed(errnos.EAFNOSUPPORT);
+  return mountPart(file, part, found.type, found.flags);
+}
+
+function identify(read: ReadDisk, { offset }: DiskPart): FileSystem | 'encrypted' | undefined {
+  if (read(offset, encrypted.length).equals(encrypted)) return 'encrypted';
+  return fileSystems.find(({ magic, at }) => read(offset + BigInt(at), magic.length).equals(magic));
+}
+
+function findLayout(read: ReadDisk, size: bigint): DiskLayout {
+  const isFileSystem = identify(read, everything) !== undefined;
+  const partitions = readPartitionTable(read, size);
+  const isGuidTable = partitions?.some(({ type }) => !type.startsWith('mbr-')) === true;
+  // an old table leaves room for what was on the disk before, and a file system for an old table's signature
+  if (isFileSystem && !isGuidTable) return { root: everything, usr: undefined };
+  if (partitions === undefined) throw failed(errnos['ENOPKG']);
+  return chooseByPurpose(partitions) ?? { root: chooseGeneric(partitions), usr: undefined };
+}
+
+/** Undefined if no partition says what it is for. */
+function chooseByPurpose(partitions: readonly Partition[]): DiskLayout | undefined {
+  const [root, usr] = [find(partitions, 'root'), find(partitions, 'usr')];
+  const [rootVerity, usrVerity] = [find(partitions, 'root-verity'), find(partitions, 'usr-verity')];
+  if (root !== undefined && usr !== undefined && root.architecture !== usr.architecture) throw failed(errnos['EREMOTE']);
+  for (const [data, hashes] of [[root, rootVerity], [usr, usrVerity]]) {
+    if (hashes === undefined) continue;
+    if (data === undefined) throw failed(errnos.EADDRNOTAVAIL);
+    if (data.architecture === hashes.architecture) throw new ProtectedDiskError('the disk is protected by dm-verity');
+  }
+  if (root === undefined && usr === undefined) return undefined;
+  return { root: root?.partition, usr: usr?.partition };
+}
+
+/** The first one of the best architecture. */
+function find(partitions: readonly Partition[], role: PartitionRole) {
+  for (const architecture of architectures) {
+    const partition = partitions.find(({ type, isPassive }) => {
+      const purpose = isPassive ? undefined : purposeOf(type);
+      return purpose?.role === role && purpose.architecture === architecture;
+    });
+    if (partition !== undefined) return { architecture, partition };
   }
   return undefined;
 }
 
-const largestSector = 1n << 54n;
+function chooseGeneric(partitions: readonly Partition[]): DiskPart {
+  const [only, another] = partitions.filter(({ type, isPassive }) => !isPassive && (type === genericLinux || type === 'mbr-83'));
+  if (only === undefined) throw failed(errnos.ENXIO);
+  if (another !== undefined) throw failed(errnos['ENOTUNIQ']);
+  return only;
+}
 
-/** Fewer bytes where the file ends. */
+function sizeOf(file: number): bigint {
+  const status = fstatSync(file, { bigint: true });
+  return status.isBlockDevice() ? sizeOfDevice(file) : status.size;
+}
+
+const largestPosition = 1n << 62n;
+
 function readAt(file: number, position: bigint, length: number): Buffer {
-  if (position >= largestSector) return Buffer.alloc(0);
+  if (position < 0n || position >= largestPosition) return Buffer.alloc(0);
   const bytes = Buffer.alloc(length);
   return bytes.subarray(0, readSync(file, bytes, 0, length, position));
+}
+
+function failed(errno: number | undefined): SystemError {
+  return new SystemError(errno ?? errnos.EINVAL, 'mount');
 }

@@ -1,9 +1,7 @@
-import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
+import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import type { ImageContents, ImageMetadata } from '../../ports/images.js';
 import type { HelperPool } from '../guests/helper-pool.js';
-
-const readable: ReadonlySet<Image['type']> = new Set(['directory', 'subvolume', 'raw']);
 
 /** Looks into images in helper processes: a file system can keep whoever walks its paths waiting. */
 export class HostImageContents implements ImageContents {
@@ -15,7 +13,8 @@ export class HostImageContents implements ImageContents {
   }
 
   async metadata({ name, path, type }: Image): Promise<ImageMetadata> {
-    if (!readable.has(type)) throw new Failure('not-supported', `Images of type ${type} cannot be looked into by this version`);
+    // as with systemd-machined: what is in a stack is only known when it has been put together
+    if (type === 'mstack') throw systemFailure('EOPNOTSUPP', 'Failed to read image metadata: Operation not supported');
     const { hostname, machineId, machineInfo, osRelease } = await this.#ask({ name, path, type });
     return {
       hostname: hostname ?? undefined,

@@ -3,10 +3,12 @@ import { hostname } from 'node:os';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import { hostImageName } from '../../domain/image.js';
 import { EnvFileError, parseEnvFile } from '../../wire/env-file.js';
-import { readInRoot } from '../guests/read-in-root.js';
+import { locateIfThere, readInRoot } from '../guests/read-in-root.js';
+import { closeLocated } from '../kernel/guest-root.js';
 import { errorText } from '../kernel/libc.js';
-import { errnoNameOf, errnos } from '../kernel/system-error.js';
-import { openDiskRoot } from './disk-root.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
+import { openDiskTrees, ProtectedDiskError, type DiskTrees } from './disk-root.js';
+import { dissect } from './dissect.js';
 import type { ImageText } from './image-change.js';
 
 const O_PATH = 0o10000000;
@@ -21,28 +23,13 @@ export interface MetadataText {
 }
 
 /**
- * Looks into an image that is a tree of files, or a disk with one; links in it lead nowhere else. A file that cannot be read or understood says
- * nothing. It may wait for ever: only a helper process may call this. Throws Failure 'system'.
+ * Looks into an image that is a tree of files, or a disk with one; links in it lead nowhere else. A file that cannot be
+ * read or understood says nothing. It may wait for ever: only a helper process may call this. Throws Failure 'system'; what
+ * a disk is refused with, see openDiskTrees, and ENOMEDIUM: there is no operating system on it.
  */
 export function readMetadata(image: ImageText): MetadataText {
-  const { name } = image;
-  const root = openRoot(image);
   try {
-    return {
-      hostname: name === hostImageName ? hostname() : readHostname(root),
-      machineId: readMachineId(root),
-      machineInfo: readFields(root, ['etc/machine-info']),
-      osRelease: readFields(root, ['etc/os-release', 'usr/lib/os-release']), // in the order of os-release(5)
-    };
-  } finally {
-    closeSync(root);
-  }
-}
-
-function openRoot({ path, type }: ImageText): number {
-  try {
-    if (type === 'raw') return openDiskRoot(path);
-    return openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    return image.type === 'raw' || image.type === 'block' ? readDisk(image) : readDirectory(image);
   } catch (error) {
     const code = errnoNameOf(error);
     if (code === undefined) throw error;
@@ -50,11 +37,66 @@ function openRoot({ path, type }: ImageText): number {
   }
 }
 
+function readDirectory({ name, path }: ImageText): MetadataText {
+  const root = openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const found = readTrees({ root, usr: undefined });
+    return name === hostImageName ? { ...found, hostname: hostname() } : found;
+  } finally {
+    closeSync(root);
+  }
+}
+
+function readDisk({ path }: ImageText): MetadataText {
+  let trees: DiskTrees;
+  try {
+    trees = openDiskTrees(path);
+  } catch (error) {
+    if (error instanceof ProtectedDiskError) return dissect(path);
+    throw error;
+  }
+  try {
+    if (!systemFiles.some((file) => isThere(trees, file))) throw new SystemError(errnos['ENOMEDIUM'] ?? errnos.ENOENT, 'openat2', path);
+    return readTrees(trees);
+  } finally {
+    for (const tree of [trees.root, trees.usr]) if (tree !== undefined) closeSync(tree);
+  }
+}
+
+/** One of these is in the tree of every operating system, or of an extension of one. Source: os-release(5). */
+const systemFiles = ['etc/os-release', 'usr/lib/os-release', 'usr/lib/extension-release.d', 'etc/extension-release.d'];
+
+function readTrees(trees: DiskTrees): MetadataText {
+  return {
+    hostname: readHostname(trees),
+    machineId: readMachineId(trees),
+    machineInfo: readFields(trees, ['etc/machine-info']),
+    osRelease: readFields(trees, ['etc/os-release', 'usr/lib/os-release']), // in the order of os-release(5)
+  };
+}
+
+/** In the tree that has the file, by its path there. */
+function inTree<T>({ root, usr }: DiskTrees, file: string, look: (tree: number, file: string) => T): T | undefined {
+  if (usr !== undefined && file.startsWith('usr/')) return look(usr, file.slice('usr/'.length));
+  return root === undefined ? undefined : look(root, file);
+}
+
+function isThere(trees: DiskTrees, file: string): boolean {
+  try {
+    const located = inTree(trees, file, locateIfThere);
+    if (located !== undefined) closeLocated(located);
+    return located !== undefined;
+  } catch (error) {
+    if (errnoNameOf(error) === undefined) throw error;
+    return false;
+  }
+}
+
 /** Undefined if none of these can be read. */
-function readFirst(root: number, files: readonly string[]): Buffer | undefined {
+function readFirst(trees: DiskTrees, files: readonly string[]): Buffer | undefined {
   for (const file of files) {
     try {
-      const bytes = readInRoot(root, file);
+      const bytes = inTree(trees, file, readInRoot);
       if (bytes !== undefined) return bytes;
     } catch (error) {
       if (!isFailure(error, 'system') && errnoNameOf(error) === undefined) throw error;
@@ -63,8 +105,8 @@ function readFirst(root: number, files: readonly string[]): Buffer | undefined {
   return undefined;
 }
 
-function readFields(root: number, files: readonly string[]): (readonly [string, string])[] {
-  const bytes = readFirst(root, files);
+function readFields(trees: DiskTrees, files: readonly string[]): (readonly [string, string])[] {
+  const bytes = readFirst(trees, files);
   if (bytes === undefined) return [];
   try {
     return [...parseEnvFile(bytes)];
@@ -75,14 +117,14 @@ function readFields(root: number, files: readonly string[]): (readonly [string, 
 }
 
 /** Source: machine-id(5). */
-function readMachineId(root: number): string | null {
-  const text = readFirst(root, ['etc/machine-id'])?.toString('latin1').replace(/\n$/, '');
+function readMachineId(trees: DiskTrees): string | null {
+  const text = readFirst(trees, ['etc/machine-id'])?.toString('latin1').replace(/\n$/, '');
   return text !== undefined && /^[0-9a-f]{32}$/i.test(text) && !/^0+$/.test(text) ? text.toLowerCase() : null;
 }
 
 /** The first line that is no comment, hostname(5), without what has no place in a name. */
-function readHostname(root: number): string | null {
-  const lines = readFirst(root, ['etc/hostname'])?.toString('latin1').split('\n') ?? [];
+function readHostname(trees: DiskTrees): string | null {
+  const lines = readFirst(trees, ['etc/hostname'])?.toString('latin1').split('\n') ?? [];
   const line = lines.map((text) => text.trim()).find((text) => text !== '' && !text.startsWith('#')) ?? '';
   const allowed = line.replace(/[^A-Za-z0-9.-]/g, '').slice(0, longestHostname);
   const labels = allowed.split('.').map((label) => label.replace(/^-+|-+$/g, ''));

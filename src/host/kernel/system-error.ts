@@ -7,6 +7,7 @@ import { systemFailure, type Failure } from '../../domain/failure.js';
 const namesNodeLacks: Readonly<Record<string, number>> = {
   ENONET: 64,
   ENOPKG: 65,
+  EREMOTE: 66,
   ENOTUNIQ: 76,
   EBADFD: 77,
   EREMCHG: 78,
