@@ -63,7 +63,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const hasPolkit = bus.finding.kind === 'system';
   const authority = undo.use(new HostAuthority(uid, hasPolkit ? () => connectSystemBus(bus.address) : undefined));
   const processes = new KernelProcesses();
-  const guests = undo.use(new KernelGuests(log, places.mountsDirectory));
+  const guests = undo.use(new KernelGuests(log, places.guestsDirectory));
   const store = new StateFiles({ machines: places.stateDirectory, own: places.extraStateDirectory });
   const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
   const users = new Users(machines);
@@ -89,6 +89,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     throw explained(error);
   }
   void imageChanges.sweep();
+  void guests.files.sweep();
   const findings: Findings = {
     version,
     uid,

@@ -5,8 +5,8 @@ export interface Places {
   readonly stateDirectory: string;
   /** What the state files have no room for. */
   readonly extraStateDirectory: string;
-  /** What is kept of mounts that were made in machines. */
-  readonly mountsDirectory: string;
+  /** What is remembered of what was mounted in machines and copied from and to them. */
+  readonly guestsDirectory: string;
   readonly machineSocket: string;
   /** Where what the original does not have is served. */
   readonly ownSocket: string;
@@ -32,7 +32,7 @@ export function placesOf(uid: number, environment: NodeJS.ProcessEnv): Places {
   return {
     stateDirectory: inSystemd('machines'),
     extraStateDirectory: path.join(runtime, 'machined', 'state'),
-    mountsDirectory: path.join(runtime, 'machined', 'mounts'),
+    guestsDirectory: path.join(runtime, 'machined', 'guests'),
     machineSocket: inSystemd('machine', 'io.systemd.Machine'),
     ownSocket: path.join(runtime, 'machined', 'io.machined'),
     userDatabaseSocket: inSystemd('userdb', 'io.systemd.Machine'),

@@ -23,22 +23,21 @@ export class Warnings implements Pick<Log, 'warning'> {
 export interface Look extends Disposable {
   readonly guests: KernelGuests;
   readonly log: Warnings;
-  /** Where mounts are remembered. */
-  readonly mounts: string;
+  /** Where mounts and copies are remembered. */
+  readonly directory: string;
   /** As the next daemon would see them; the caller disposes of it. */
   restart(): KernelGuests;
 }
 
 export function look(limits: Partial<HelperLimits> = {}): Look {
   const log = new Warnings();
-  const directory = mkdtempSync(path.join(tmpdir(), 'machined-mounts-'));
-  const mounts = path.join(directory, 'mounts');
-  const start = () => new KernelGuests(log as unknown as Log, mounts, { ...ordinaryLimits, ...limits });
+  const directory = mkdtempSync(path.join(tmpdir(), 'machined-records-'));
+  const start = () => new KernelGuests(log as unknown as Log, directory, { ...ordinaryLimits, answer: 30_000, ...limits });
   const guests = start();
   return {
     guests,
     log,
-    mounts,
+    directory,
     restart: start,
     [Symbol.dispose]: () => {
       guests[Symbol.dispose]();

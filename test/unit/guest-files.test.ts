@@ -1,6 +1,6 @@
 /** Reaching into the files of guests: real namespaces, which take root, with all that a hostile guest may have in store. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync, existsSync, lstatSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, symlinkSync,
   writeFileSync,
@@ -341,12 +341,11 @@ const hang = 'exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id
 
 suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') ? false : 'needs /dev/fuse') }, () => {
   test('is given up on, while others are served and a copy goes on until it is cancelled', async () => {
-    using place = look({ answer: 1500 });
+    using place = look({ answer: 5000 });
     using hostile = await Guest.start();
     using honest = await Guest.start();
     using host = new HostDirectory();
     hostile.inside(hang);
-    const started = performance.now();
     const { files } = place.guests;
     const bind = files.bind(hostile.leader, { source: host.path, destination: '/etc/x', readOnly: true, makeDestination: false });
     writeFileSync(honest.file('etc/y'), 'y');
@@ -358,7 +357,6 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
       assert.rejects(copy(place.guests, hostile, 'to', host.path, '/etc/y'), failsWith('ETIMEDOUT')),
       copy(place.guests, honest, 'from', '/etc/y', host.file('y')),
     ]);
-    assert.ok(performance.now() - started < 3000);
 
     // what hangs below the directory that is copied shows only later
     const canceler = new AbortController();
@@ -371,16 +369,83 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
   });
 });
 
+const hangIn = (place: string) => `mkdir -p "$1/${place}"; ${hang.replace('"$1/etc"', `"$1/${place}"`)}`;
+const leftIn = (directory: string): string[] => execFileSync('find', [directory, '-name', '.#copy-*'], { encoding: 'utf8' }).split('\n').slice(0, -1);
+
+suite('a copy that gets no further', { skip: skip || (existsSync('/dev/fuse') ? false : 'needs /dev/fuse') }, () => {
+  test('is given up, and leaves nothing behind', async () => {
+    using place = look({ headway: 500 });
+    using hostile = await Guest.start();
+    using host = new HostDirectory();
+    hostile.inside(`mkdir -p "$1/x/a"; echo a >"$1/x/a/file"; ${hangIn('x/b/deep')}`);
+    await assert.rejects(copy(place.guests, hostile, 'from', '/x', host.file('new')), failsWith('ETIMEDOUT'));
+    mkdirSync(host.file('there/b'), { recursive: true });
+    writeFileSync(host.file('there/b/old'), 'old');
+    await assert.rejects(copy(place.guests, hostile, 'from', '/x', host.file('there')), failsWith('ETIMEDOUT'));
+    assert.deepEqual(leftIn(host.path), []);
+    assert.deepEqual(readdirSync(host.path), ['there']);
+    assert.equal(readFileSync(host.file('there/b/old'), 'utf8'), 'old');
+    assert.match(place.log.warnings[0] ?? '', /got no further for 0.5 seconds/);
+    assert.deepEqual(readdirSync(path.join(place.directory, 'copies')), []);
+  });
+
+  test('leaves nothing behind when its helper is killed, in either direction', async () => {
+    using place = look();
+    using hostile = await Guest.start();
+    using host = new HostDirectory();
+    hostile.inside(hangIn('x/hung'));
+    hostile.inside('mkdir -p "$1/new"');
+    // a file system that hangs in the host, for once: at the source of a copy into the guest
+    execFileSync('sh', ['-ec', hangIn('src/hung'), 'sh', host.path]);
+    try {
+      for (const [direction, source, destination, where] of [
+        ['from', '/x', host.file('copy'), host.path], ['to', host.file('src'), '/new/copy', hostile.file('new')],
+      ] as const) {
+        const copying = assert.rejects(copy(place.guests, hostile, direction, source, destination), failsWith('EIO'));
+        await until(() => readdirSync(where).some((name) => name.startsWith('.#copy-')));
+        process.kill(Number(helpersOf(process.pid).at(-1)), 'SIGKILL'); // the youngest
+        await copying;
+        assert.deepEqual(readdirSync(where).filter((name) => name.startsWith('.')), []);
+      }
+    } finally {
+      execFileSync('umount', ['-l', host.file('src/hung')]);
+    }
+  });
+
+  test('and whose daemon is killed is tidied up after by the next one', async () => {
+    using place = look();
+    using hostile = await Guest.start();
+    using host = new HostDirectory();
+    hostile.inside(hangIn('x/hung'));
+    const module = new URL('../../src/host/guests/kernel-guests.js', import.meta.url).href;
+    const { pid, pidfdId } = hostile.leader;
+    const program = `
+      const { KernelGuests } = await import(${JSON.stringify(module)});
+      const leader = { pid: ${pid}, pidfdId: ${pidfdId === undefined ? 'undefined' : `${pidfdId}n`} };
+      const request = { direction: 'from', source: '/x', destination: ${JSON.stringify(host.file('copy'))}, replace: false };
+      await new KernelGuests({ warning() {} }, ${JSON.stringify(place.directory)}).files.copy(leader, request);`;
+    const daemon = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
+    await until(() => leftIn(host.path).length === 1);
+    const helpers = helpersOf(daemon.pid as number);
+    daemon.kill('SIGKILL');
+    await until(() => helpers.every((helper) => !existsSync(`/proc/${helper}`)));
+    writeFileSync(host.file('.#copy-0123456789abcdef'), 'somebody else\'s');
+    assert.equal(leftIn(host.path).length, 2);
+    await place.guests.files.sweep();
+    assert.deepEqual(readdirSync(host.path), ['.#copy-0123456789abcdef']);
+    assert.deepEqual(readdirSync(path.join(place.directory, 'copies')), []);
+    assert.deepEqual(place.log.warnings, []);
+  });
+});
+
 suite('a helper that does not move', { skip }, () => {
   test('is replaced', async () => {
-    using place = look({ answer: 500, processes: 1 });
+    using place = look({ answer: 5000, processes: 1 });
     using guest = await Guest.start();
     closeSync(await place.guests.files.openRoot(guest.leader));
     const [helper] = helpersOf(process.pid);
     process.kill(Number(helper), 'SIGSTOP');
-    const started = performance.now();
     await assert.rejects(place.guests.files.openRoot(guest.leader), failsWith('ETIMEDOUT'));
-    assert.ok(performance.now() - started < 2000);
     closeSync(await place.guests.files.openRoot(guest.leader));
     await until(() => !existsSync(`/proc/${helper}`));
     assert.match(place.log.warnings[0] ?? '', /waiting/);
@@ -495,7 +560,7 @@ suite('bind mounts', { skip }, () => {
         await files.unbind(guest.leader, '/new/file');
         assert.equal(mountsInside(), before);
         assert.ok(existsSync(host.file('f')));
-        assert.deepEqual(readdirSync(place.mounts), []);
+        assert.deepEqual(readdirSync(path.join(place.directory, 'mounts')), []);
       } finally {
         execFileSync('umount', ['-l', host.path]);
       }
@@ -526,18 +591,19 @@ suite('bind mounts', { skip }, () => {
     const request = { source: host.path, destination: '/x', readOnly: false, makeDestination: true };
     await place.guests.files.bind(guest.leader, request);
     await place.guests.files.bind(ending.leader, request);
-    assert.equal(readdirSync(place.mounts).length, 2);
+    assert.equal(readdirSync(path.join(place.directory, 'mounts')).length, 2);
     await ending.end();
     place.guests[Symbol.dispose]();
     using next = place.restart();
-    assert.equal(readdirSync(place.mounts).length, 1);
+    await next.files.sweep();
+    assert.equal(readdirSync(path.join(place.directory, 'mounts')).length, 1);
     await next.files.unbind(guest.leader, '/x');
     await assert.rejects(next.files.unbind(guest.leader, '/x'), failsWith('EINVAL'));
     await next.files.bind(guest.leader, request);
     next.files.forget(guest.leader);
-    assert.deepEqual(readdirSync(place.mounts), []);
+    assert.deepEqual(readdirSync(path.join(place.directory, 'mounts')), []);
     await assert.rejects(next.files.unbind(guest.leader, '/x'), failsWith('EINVAL'));
-    mkdirSync(path.join(place.mounts, `${guest.leader.pid}-${guest.leader.pidfdId}`));
+    mkdirSync(path.join(place.directory, `mounts/${guest.leader.pid}-${guest.leader.pidfdId}`));
     await next.files.bind(guest.leader, request);
     assert.match(place.log.warnings.at(-1) ?? '', /cannot be noted: .*EISDIR/);
   });

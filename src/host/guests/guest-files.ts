@@ -12,7 +12,7 @@ import { rootOfMount } from '../kernel/file-status.js';
 import { attachMount, cloneMount, detachMount, makePrivate, mapOwners } from '../kernel/mounts.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { inRootOf, type GuestUser } from './guest-root-user.js';
-import { TreeCopy } from './tree-copy.js';
+import { removeLeftovers, TreeCopy } from './tree-copy.js';
 import type { Meter } from './work-meter.js';
 
 const S_IFREG = 0o100000;
@@ -52,17 +52,33 @@ export function locateCopy(leader: ProcessIdentity, { direction, source, destina
 }
 
 /** Leaves this process without an umask. Throws Failure 'system'. */
-export function copyFiles(request: CopyRequest, rootUser: GuestUser | null, from: number, to: number, meter: Meter): void {
+export function copyFiles(located: LocatedCopy, request: CopyRequest, temporary: string, meter: Meter): void {
+  const { rootUser, from, to } = located;
   const { direction, source, destination, replace } = request;
   explained('', () => {
     process.umask(0); // files get the modes that they have in the source
     const owner = rootUser === null ? undefined : direction === 'to' ? rootUser : { uid: 0, gid: 0 };
     // Who runs a copy of a guest's program is not to become the host's root by it.
     const dropsIdBits = owner !== undefined && direction === 'from';
-    const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits, meter });
+    const copy = new TreeCopy({ owner, replace, faithful: false, dropsIdBits, temporary, meter });
     const carryOut = () => copy.copy({ directory: from, name: nameOf(source) }, { directory: to, name: nameOf(destination) });
     if (rootUser === null || direction === 'from') carryOut();
     else makingFilesAs(rootUser.uid, rootUser.gid, carryOut);
+  });
+}
+
+/** What a copy that was killed has left. Throws Failure 'system': ENOENT if its destination is not there any more. */
+export function removeCopyLeftovers(leader: ProcessIdentity, { direction, destination }: CopyRequest, temporary: string): void {
+  const remove = (to: number) => {
+    try {
+      removeLeftovers({ directory: to, name: nameOf(destination) }, Buffer.from(temporary));
+    } finally {
+      closeSync(to);
+    }
+  };
+  explained('', () => {
+    if (direction === 'from') remove(openSync(path.dirname(destination), O_PATH));
+    else inRootOf(leader, (root) => remove(locateInRoot(root, path.dirname(destination))));
   });
 }
 

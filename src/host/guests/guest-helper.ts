@@ -4,7 +4,7 @@ import { isFailure } from '../../domain/failure.js';
 import { changeImage } from '../images/change-image.js';
 import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
-import { bindMount, copyFiles, locateCopy, openRootDirectory, unbindMount } from './guest-files.js';
+import { bindMount, copyFiles, locateCopy, openRootDirectory, removeCopyLeftovers, unbindMount } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
 import { findEntrance, isKnown, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
@@ -33,8 +33,12 @@ const tasks: TaskHandlers = {
     const { rootUser, from, to } = locateCopy(identityOf(leader), copy);
     return { output: { rootUser }, fds: [from, to] };
   },
-  'copy': ({ copy, rootUser }, [from, to], meter) => {
-    copyFiles(copy, rootUser, from as number, to as number, meter);
+  'copy': ({ copy, rootUser, temporary }, [from, to], meter) => {
+    copyFiles({ rootUser, from: from as number, to: to as number }, copy, temporary, meter);
+    return { output: null };
+  },
+  'remove-leftovers': ({ leader, copy, temporary }) => {
+    removeCopyLeftovers(identityOf(leader), copy, temporary);
     return { output: null };
   },
   'bind': ({ leader, bind }) => ({ output: bindMount(identityOf(leader), bind) }),

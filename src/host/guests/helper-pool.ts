@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Failure, isFailure, systemFailure } from '../../domain/failure.js';
 import type { WorkControl } from '../../domain/operations.js';
 import { closeAll } from '../kernel/socket-message.js';
-import { Helper, type HelperJob } from './helper.js';
+import { Helper, type HeadwayLimit, type HelperJob } from './helper.js';
 import type { Answer, HelperMessage, Request, TaskName, Tasks } from './protocol.js';
 
 /** The helper's program lies beside this module, whether that is bundled or not. */
@@ -19,9 +19,11 @@ export interface HelperLimits {
   readonly answer: number;
   /** How long one without work is kept, in milliseconds. */
   readonly idle: number;
+  /** How long a copy may go on without getting any further, in milliseconds. */
+  readonly headway: number;
 }
 
-export const ordinaryLimits: HelperLimits = { processes: 4, processesPerGuest: 2, waiting: 256, answer: 5000, idle: 60_000 };
+export const ordinaryLimits: HelperLimits = { processes: 4, processesPerGuest: 2, waiting: 256, answer: 5000, idle: 60_000, headway: 60_000 };
 
 interface PoolJob extends HelperJob {
   /** The PID of its leader; undefined: it is about none. */
@@ -63,8 +65,8 @@ export class HelperPool implements Disposable {
 
   /**
    * Has a task carried out by a process of its own, which takes its time and nobody else's. The descriptors may be closed at
-   * once. Rejects as `ask` does, but for ETIMEDOUT. One that is canceled may take as long to tidy up as it needs, if it says
-   * something now and then, and fails with ECANCELED.
+   * once. Rejects as `ask` does; with ETIMEDOUT only a copy that makes no headway. One that is canceled may take as long to
+   * tidy up as it needs, if it says something now and then, and fails with ECANCELED.
    */
   async dedicated<Name extends TaskName>(
     task: Name,
@@ -83,7 +85,7 @@ export class HelperPool implements Disposable {
         const cancel = () => void (helper.job === job && helper.cancel(canceled(), this.#limits.answer));
         signal.addEventListener('abort', cancel);
         stopListening = () => signal.removeEventListener('abort', cancel);
-        helper.begin(job);
+        helper.begin(job, task === 'copy' ? this.#headway : undefined);
       });
       return understood<Name>(await answer);
     } finally {
@@ -101,6 +103,11 @@ export class HelperPool implements Disposable {
   /** Until it is disposed of. */
   get isOpen(): boolean {
     return this.#open;
+  }
+
+  get #headway(): HeadwayLimit {
+    const limit = this.#limits.headway;
+    return { limit, failure: systemFailure('ETIMEDOUT', `It was given up, as it got no further for ${limit / 1000} seconds`) };
   }
 
   #assertOpen(): void {

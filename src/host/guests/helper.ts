@@ -25,6 +25,12 @@ export interface HelperJob {
   readonly report?: (progress: Progress) => void;
 }
 
+export interface HeadwayLimit {
+  /** Milliseconds. */
+  readonly limit: number;
+  readonly failure: Failure;
+}
+
 export interface HelperObserver {
   /** It has answered, and waits for more. */
   free(): void;
@@ -44,6 +50,7 @@ export class Helper {
   #idle: NodeJS.Timeout | undefined;
   /** Runs once the job is to be given up: the helper is killed if it says nothing for so long. */
   #patience: NodeJS.Timeout | undefined;
+  #headway: NodeJS.Timeout | undefined;
   #gone = false;
 
   /** Starts it; one that is idle for so many milliseconds ends. Throws Failure 'system' (EMFILE). */
@@ -73,9 +80,11 @@ export class Helper {
     return this.#patience !== undefined;
   }
 
-  begin(job: HelperJob): void {
+  /** With a `headway`, it is killed if it reports nothing at all for so long. */
+  begin(job: HelperJob, headway?: HeadwayLimit): void {
     clearTimeout(this.#idle);
     this.#job = job;
+    if (headway !== undefined) this.#headway = setTimeout(() => this.kill(headway.failure), headway.limit);
     this.#stream.write(Buffer.from(`${job.request.text}\n`), job.request.fds);
   }
 
@@ -92,6 +101,7 @@ export class Helper {
     this.#gone = true;
     clearTimeout(this.#idle);
     clearTimeout(this.#patience);
+    clearTimeout(this.#headway);
     this.#child.kill('SIGKILL');
     this.#stream.close();
     closeAll(this.#fds);
@@ -105,6 +115,7 @@ export class Helper {
   #receive(bytes: Uint8Array, fds: readonly number[]): void {
     this.#fds.push(...fds);
     this.#patience?.refresh();
+    this.#headway?.refresh();
     this.#received += this.#decoder.write(bytes);
     this.#takeNews();
     if (this.#received.length > longestAnswer || this.#fds.length > mostDescriptors) {
@@ -117,6 +128,8 @@ export class Helper {
     this.#received = '';
     this.#fds = [];
     this.#job = undefined;
+    clearTimeout(this.#headway);
+    this.#headway = undefined;
     this.#idle = setTimeout(() => this.kill(systemFailure('ECANCELED', 'It was idle')), this.#idleLimit);
     if (job === undefined) closeAll(answer.fds);
     else job.resolve(answer);

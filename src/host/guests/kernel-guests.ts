@@ -1,12 +1,10 @@
 import { isFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
-import type { GuestFiles } from '../../ports/guest-files.js';
 import type { Guests, NetworkAddress } from '../../ports/guests.js';
 import type { Log } from '../../ports/log.js';
 import { readAddresses, readHostAddresses } from './addresses.js';
 import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
 import { KernelGuestFiles } from './kernel-guest-files.js';
-import { MountRecords } from './mount-records.js';
 import { readNeighbourAddresses } from './neighbour-addresses.js';
 import { leaderText, type LeaderText } from './protocol.js';
 
@@ -16,17 +14,17 @@ import { leaderText, type LeaderText } from './protocol.js';
  */
 export class KernelGuests implements Guests, Disposable {
   /** The same guests' files. */
-  readonly files: GuestFiles;
+  readonly files: KernelGuestFiles;
   readonly #log: Log;
   readonly #helpers: HelperPool;
   /** What is being asked, so that no guest keeps more than one helper waiting at a time. */
   readonly #asking = new Map<string, Promise<ReadonlyMap<string, string> | undefined>>();
 
-  /** `mountsDirectory`: where it is kept what was mounted into guests. */
-  constructor(log: Log, mountsDirectory: string, limits: HelperLimits = ordinaryLimits) {
+  /** `directory`: what is to be remembered of guests over a restart is kept there. */
+  constructor(log: Log, directory: string, limits: HelperLimits = ordinaryLimits) {
     this.#log = log;
     this.#helpers = new HelperPool(limits);
-    this.files = new KernelGuestFiles(log, this.#helpers, new MountRecords(mountsDirectory));
+    this.files = new KernelGuestFiles(log, this.#helpers, directory);
   }
 
   [Symbol.dispose](): void {

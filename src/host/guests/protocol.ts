@@ -1,6 +1,7 @@
 // What the daemon and its helpers say to each other over a socket: one JSON value a line, and descriptors beside it.
 import type { ProcessIdentity } from '../../domain/machine.js';
 import type { Entrance } from './entrance.js';
+import type { CopyRecord } from './copy-records.js';
 import type { GuestUser } from './guest-root-user.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
 import type { ImageChange, ImagePlaces, ImageText } from '../images/image-change.js';
@@ -15,7 +16,9 @@ export interface Tasks {
   /** Two descriptors: the directories of the source and of the destination. */
   'locate-copy': Task<{ readonly leader: LeaderText; readonly copy: CopyRequest }, { readonly rootUser: GuestUser | null }>;
   /** May take hours. What 'locate-copy' has found comes with it. */
-  'copy': Task<{ readonly copy: CopyRequest; readonly rootUser: GuestUser | null }, null>;
+  'copy': Task<{ readonly copy: CopyRequest; readonly rootUser: GuestUser | null; readonly temporary: string }, null>;
+  /** Of a copy that was killed. */
+  'remove-leftovers': Task<CopyRecord, null>;
   /** The kernel's id of the mount that was made. */
   'bind': Task<{ readonly leader: LeaderText; readonly bind: BindRequest }, string>;
   /** One of these mounts; which one it was. */

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { fchmodSync, fchownSync, fstatSync, ftruncateSync, openSync, opendirSync, readSync, writeSync, type BigIntStats } from 'node:fs';
 import { constants } from 'node:fs';
 import {
@@ -28,6 +27,8 @@ export interface TreeCopyOptions {
    * the source is left out.
    */
   readonly faithful: boolean;
+  /** What everything is called until it is complete: see copy-name.ts. */
+  readonly temporary: string;
   readonly meter: Meter;
 }
 
@@ -157,7 +158,7 @@ export class TreeCopy {
 
   /** Makes something under a name that nobody looks for, then gives it its own. */
   #appear(to: Place, replace: boolean, make: (temporary: Place) => void): void {
-    const temporary = { directory: to.directory, name: Buffer.from(`.#copy-${randomBytes(8).toString('hex')}`) };
+    const temporary = { directory: to.directory, name: Buffer.from(this.#options.temporary) };
     try {
       make(temporary);
       renameEntry(to.directory, temporary.name, to.name, replace);
@@ -212,6 +213,7 @@ export class TreeCopy {
       if (entry === undefined) continue;
       const status = statusOf(entry.fd);
       if (status.isDirectory() && identityOf(status) === this.#target) continue;
+      this.#options.meter.count(0, 0); // what is there already takes its time, too
       visit(entry.fd, status, name);
     }
   }
@@ -400,8 +402,27 @@ export function* namesIn(directory: number): Generator<Buffer> {
   }
 }
 
+/** Removes what a copy to a place has left under its temporary name, which may be anywhere in a directory that was there. */
+export function removeLeftovers({ directory, name }: Place, temporary: Buffer): void {
+  const meter = { keepAlive: () => undefined };
+  removeTree({ directory, name: temporary }, 0, meter);
+  if (lookAt({ directory, name })?.isDirectory() !== true) return;
+  using target = new Descriptor(openEntry(directory, name, O_DIRECTORY));
+  removeBelow(target.fd, temporary, 0, meter);
+}
+
+function removeBelow(directory: number, temporary: Buffer, depth: number, meter: Pick<Meter, 'keepAlive'>): void {
+  removeTree({ directory, name: temporary }, depth, meter);
+  if (depth > deepest) return;
+  for (const name of namesIn(directory)) {
+    if (lookAt({ directory, name })?.isDirectory() !== true) continue;
+    using entry = new Descriptor(openEntry(directory, name, O_DIRECTORY));
+    removeBelow(entry.fd, temporary, depth + 1, meter);
+  }
+}
+
 /** Leaves alone what somebody has mounted there. */
-function removeTree({ directory, name }: Place, depth: number, meter: Meter): void {
+function removeTree({ directory, name }: Place, depth: number, meter: Pick<Meter, 'keepAlive'>): void {
   const status = lookAt({ directory, name });
   if (status === undefined || depth > deepest + 1) return;
   if (status.isDirectory()) {

@@ -2,6 +2,7 @@ import { constants, fchmodSync, fchownSync, fstatSync, fsyncSync, mkdirSync, ope
 import path from 'node:path';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
+import { newCopyName } from '../guests/copy-name.js';
 import { Descriptor, TreeCopy } from '../guests/tree-copy.js';
 import type { Meter } from '../guests/work-meter.js';
 import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
@@ -156,7 +157,7 @@ function copyFile(
 /** A file of this name into a directory, or all of a directory into another. */
 function copyFaithfully(from: string, directory: number, name: Buffer, meter: Meter, file?: string): void {
   using source = openDirectory(path.dirname(from));
-  const copy = new TreeCopy({ owner: undefined, dropsIdBits: false, replace: false, faithful: true, meter });
+  const copy = new TreeCopy({ owner: undefined, dropsIdBits: false, replace: false, faithful: true, temporary: newCopyName(), meter });
   const entry = { directory: source.fd, name: Buffer.from(path.basename(from)) };
   if (file === undefined) return copy.copy(entry, { directory, name });
   using target = new Descriptor(openEntry(directory, name, O_DIRECTORY));
