@@ -1,14 +1,18 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import type { Pool } from '../ports/pool.js';
+import { projectQuotaOf } from './images/projects.js';
 import { isBtrfs, quotaOf, subvolumeOf, type SubvolumeQuota } from './kernel/btrfs.js';
+import { readProject } from './kernel/project-quota.js';
 import { errnoNameOf, failureOf } from './kernel/system-error.js';
+
+type PoolQuota = Pick<SubvolumeQuota, 'referenced' | 'limit'>;
 
 /** Where nothing is accounted for: there is no such directory, no quota, or this process may not know. */
 const nothingKnown = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'ENOTTY', 'EOPNOTSUPP']);
 
 /**
- * A directory of images. Only btrfs with quotas accounts for what is in one: then usage and limit are those of the
- * subvolume that holds the directory. Both are read anew each time, which takes some 30 µs.
+ * A directory of images. What is in it is accounted for by btrfs with quotas, for the subvolume that holds the directory, and
+ * by the project quotas of ext4 and xfs, for one that has been limited. Both are read anew each time, which takes some 30 µs.
  */
 export class ImagePool implements Pool {
   readonly path: string;
@@ -27,7 +31,7 @@ export class ImagePool implements Pool {
     return this.#quota()?.limit;
   }
 
-  #quota(): SubvolumeQuota | undefined {
+  #quota(): PoolQuota | undefined {
     try {
       return readQuota(this.path);
     } catch (error) {
@@ -37,10 +41,12 @@ export class ImagePool implements Pool {
   }
 }
 
-function readQuota(path: string): SubvolumeQuota | undefined {
+function readQuota(path: string): PoolQuota | undefined {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NONBLOCK);
   try {
-    return isBtrfs(fd) ? quotaOf(fd, subvolumeOf(fd)) : undefined;
+    if (isBtrfs(fd)) return quotaOf(fd, subvolumeOf(fd));
+    const quota = readProject(fd)?.inherited === true ? projectQuotaOf(path) : undefined;
+    return quota === undefined ? undefined : { referenced: quota.usage, limit: quota.limit };
   } finally {
     closeSync(fd);
   }

@@ -90,7 +90,7 @@ export class ImageKeeper {
       await this.#changes.setPoolLimit(checked);
     } catch (error) {
       if (!isFailure(error, 'system') || error.errno !== 'EOPNOTSUPP') throw error;
-      throw new Failure('not-supported', 'Quota is only supported on btrfs.', { cause: error });
+      throw new Failure('not-supported', error.message, { cause: error });
     }
   }
 

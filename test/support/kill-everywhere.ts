@@ -1,7 +1,7 @@
 // Changes of images whose process is killed at every step: the old state has to be there, or the new one, and nothing else.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,9 @@ import type { ImageType } from '../../src/domain/image.js';
 import type { Meter } from '../../src/host/guests/work-meter.js';
 import { changeImage } from '../../src/host/images/change-image.js';
 import type { ImageChange, ImagePlaces, ImageText } from '../../src/host/images/image-change.js';
+import { describeImage } from '../../src/host/images/describe.js';
+import { openDirectory } from '../../src/host/images/image-files.js';
+import { removeTree } from '../../src/host/images/remove-tree.js';
 import { readFileStatus } from '../../src/host/kernel/file-status.js';
 
 const unheard: Meter = { expect: () => undefined, count: () => undefined, keepAlive: () => undefined };
@@ -45,14 +48,16 @@ export class Scene implements Disposable {
       const whole = path.join(this.root, file);
       const { mode, size } = statSync(whole);
       const contents = statSync(whole).isFile() ? `${size} ${readFileSync(whole, 'latin1').slice(0, 64)}` : '';
-      return `${file} ${mode.toString(8)} ${readFileStatus(whole, 'as-links')?.immutable} ${contents}`;
+      const status = readFileStatus(whole, 'as-links');
+      assert.ok(status !== undefined);
+      const subvolume = status.inode === 256n ? describeImage(file, whole, status, false).image : undefined;
+      return `${file} ${mode.toString(8)} ${status.immutable} ${contents} ${subvolume?.readOnly} ${subvolume?.limit}`;
     }).sort();
   }
 
   [Symbol.dispose](): void {
-    spawnSync('chattr', ['-R', '-f', '-i', this.root]);
-    for (const file of readdirSync(this.pool)) spawnSync('btrfs', ['property', 'set', this.in(file), 'ro', 'false']);
-    rmSync(this.root, { recursive: true });
+    using parent = openDirectory(path.dirname(this.root));
+    removeTree(parent.fd, Buffer.from(path.basename(this.root)), () => undefined); // however much it is protected
   }
 }
 
@@ -102,4 +107,11 @@ export function addTree(scene: Scene): void {
 export function addProtectedTree(scene: Scene): void {
   addTree(scene);
   execFileSync('chattr', ['+i', scene.in('one')]);
+}
+
+/** With another one in it. */
+export function addSubvolume(scene: Scene): void {
+  for (const name of ['one', 'one/nested']) execFileSync('btrfs', ['-q', 'subvolume', 'create', scene.in(name)]);
+  writeFileSync(scene.in('one/nested/file'), 'text');
+  writeFileSync(path.join(scene.settings, 'one.nspawn'), '[Exec]');
 }

@@ -12,7 +12,8 @@ import type { ImageChange, ImagePlaces, ImageText } from './image-change.js';
 import { companionsOf, fileNameOf, isTaken, linkOf, openDirectory, temporaryName } from './image-files.js';
 import { lockImage, lockName } from './image-locks.js';
 import { limitOf, setPoolLimit } from './limits.js';
-import { keepsItsName, protectionFor, protectionOf, type Protection } from './protection.js';
+import { isTree, protectionFor, protectionOf, type Protection } from './protection.js';
+import { takeProjectOf } from './projects.js';
 import { removeTree } from './remove-tree.js';
 import { sweep } from './sweep.js';
 import { bytesOf, carryOut, existingInode, inodeOf, renaming, type Intent, type Step } from './transaction.js';
@@ -62,12 +63,15 @@ function removeImage(image: ImageText, places: ImagePlaces, meter: Meter): void 
   const decisive = steps.length;
   const files = [link ?? image.path, ...companionsIn(image, link, places)];
   const renamings = files.map((file) => renaming(file, String(temporaryName(places))));
-  carryOut({ steps: [...steps, ...renamings], decisive }, places);
+  const forgetLimit = link === undefined && isTree(image.type) ? takeProjectOf(image.path) : () => undefined;
+  carryOut({ steps: [...steps, ...renamings], decisive, makesRoom: true }, places);
   const [tree, ...companions] = renamings;
   try {
     for (const { directory, to } of companions) removeFrom(directory, to, meter);
   } finally {
     if (tree !== undefined) removeFrom(tree.directory, tree.to, meter);
+    using parent = openDirectory(path.dirname(image.path));
+    forgetLimit(parent.fd);
   }
 }
 
@@ -78,7 +82,7 @@ function removeFrom(directory: string, file: string, meter: Meter): void {
 
 /** Lets an image that is protected get another name. */
 function unprotecting(image: ImageText): Step[] {
-  const before = image.type === 'directory' || image.type === 'mstack' ? protectionOf(image) : 0;
+  const before = isTree(image.type) ? protectionOf(image) : 0;
   return before === 0 ? [] : [protecting(image, image.path, before, 0)];
 }
 
@@ -111,23 +115,28 @@ function updateImage(change: ImageChange & { kind: 'update' }, places: ImagePlac
 
 function planUpdate({ image, newName, readOnly, limit }: ImageChange & { kind: 'update' }, places: ImagePlaces): Intent {
   const { path: file, type } = image;
-  const steps: Step[] = [];
-  if (limit !== undefined) steps.push({ kind: 'limit', path: file, type, inode: existingInode(file), before: limitOf(image), after: limit });
-
   const link = newName === undefined ? undefined : linkOf(image, places);
   const isMoved = newName !== undefined && link === undefined;
-  const isProtectionAsked = readOnly !== undefined || (isMoved && (type === 'directory' || type === 'mstack'));
-  const before = isProtectionAsked ? protectionOf(image) : 0;
+  const isHeld = isTree(type) && (isMoved || limit !== undefined); // by its protection
+  const before = isHeld || readOnly !== undefined ? protectionOf(image) : 0;
   const after = readOnly === undefined ? before : protectionFor(type, before, readOnly);
-  const meanwhile = isMoved && keepsItsName(type, after) ? 0 : after;
-  if (meanwhile !== before) steps.push(protecting(image, file, before, meanwhile));
-  if (newName === undefined) return { steps, decisive: -1 };
+  const meanwhile = isHeld ? 0 : after;
 
-  const decisive = steps.length;
-  const newFile = fileNameOf(newName, image);
-  steps.push(renaming(link ?? file, newFile), ...companionRenamings(image, newName, link, places));
-  if (meanwhile !== after) steps.push(protecting(image, `${path.dirname(file)}/${newFile}`, meanwhile, after));
+  const steps: Step[] = [];
+  if (meanwhile !== before) steps.push(protecting(image, file, before, meanwhile));
+  if (limit !== undefined) {
+    steps.push({ kind: 'limit', path: file, type, inode: existingInode(file), before: textOf(limitOf(image)), after: limit });
+  }
+  const decisive = newName === undefined ? -1 : steps.length;
+  const newFile = newName === undefined ? path.basename(file) : fileNameOf(newName, image);
+  if (newName !== undefined) steps.push(renaming(link ?? file, newFile), ...companionRenamings(image, newName, link, places));
+  const newPath = isMoved ? `${path.dirname(file)}/${newFile}` : file;
+  if (meanwhile !== after) steps.push(protecting(image, newPath, meanwhile, after));
   return { steps, decisive };
+}
+
+function textOf(limit: bigint | undefined): string | null {
+  return limit === undefined ? null : String(limit);
 }
 
 /** What somebody has written for the new name stays. */

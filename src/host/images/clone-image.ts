@@ -7,11 +7,13 @@ import { Descriptor, TreeCopy } from '../guests/tree-copy.js';
 import type { Meter } from '../guests/work-meter.js';
 import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { nestedSubvolumes } from '../kernel/btrfs.js';
+import { submitToDiskLimits } from '../kernel/capabilities.js';
 import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, setTimes } from '../kernel/file-calls.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
 import { companionsOf, fileNameOf, isTaken, openDirectory, temporaryName } from './image-files.js';
 import { lockName } from './image-locks.js';
+import { inheritDirectoryLimit } from './limits.js';
 import { inheritLimits } from './quota-groups.js';
 import { openBeneath, removeTree } from './remove-tree.js';
 import { carryOut, inodeOf, renaming, type Step } from './transaction.js';
@@ -30,6 +32,7 @@ export function cloneImage(image: ImageText, newName: string, readOnly: boolean,
   if (isTaken(newName, places)) throw new SystemError(errnos.EEXIST, 'renameat2', newName);
   const isWholeHost = image.name === hostImageName && image.type !== 'subvolume';
   if (image.type === 'block' || isWholeHost) throw new SystemError(errnos.EOPNOTSUPP, 'renameat2', image.path);
+  submitToDiskLimits(); // the pool's, for one: ext4 exempts root
   process.umask(0); // files get the modes that they have in the source
   mkdirSync(places.pool, { recursive: true, mode: 0o700 });
   using undo = new UndoStack();
@@ -57,6 +60,8 @@ function cloneTree(image: ImageText, newFile: string, readOnly: boolean, undo: U
   if (isSubvolume) {
     inheritLimits(isSnapshot ? source.fd : undefined, made.fd);
     setSubvolumeReadOnly(made.fd, readOnly);
+  } else {
+    inheritDirectoryLimit(image, { path: `${places.pool}/${String(name)}`, type: 'directory' });
   }
   const appearing = renaming(`${places.pool}/${String(name)}`, path.basename(newFile));
   if (isSubvolume || !readOnly) return [appearing];

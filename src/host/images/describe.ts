@@ -2,7 +2,9 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { isHiddenImage, type Image, type ImageType } from '../../domain/image.js';
 import { quotaOf, readSubvolume, type Subvolume, type SubvolumeQuota } from '../kernel/btrfs.js';
 import { isOnReadOnlyMount, readAttribute, type FileStatus } from '../kernel/file-status.js';
+import type { ProjectQuota } from '../kernel/project-quota.js';
 import { errnoNameOf } from '../kernel/system-error.js';
+import { countsProjects, projectQuotaOf } from './projects.js';
 
 const subvolumeInode = 256n; // the root of every btrfs subvolume has it, and files of other file systems may
 
@@ -11,8 +13,6 @@ export interface Description {
   readonly image: Image;
   readonly lasting: boolean;
 }
-
-const noSizes = { usage: undefined, usageExclusive: undefined, limit: undefined, limitExclusive: undefined };
 
 /**
  * Describes a directory, regular file or block device as an image. `path` is free of symbolic links; `inReadOnlyPlace` is
@@ -28,7 +28,9 @@ export function describeImage(name: string, path: string, status: FileStatus, in
     if (image !== undefined) return { image, lasting: false }; // no status tells of its quota
   }
   const type: ImageType = isStack ? 'mstack' : 'directory';
-  return { image: describeDirectory(name, path, type, status, readOnly), lasting: true };
+  const quota = countsProjects(path, status.fileSystem) ? projectQuotaOf(path) : undefined;
+  // a project that a directory gets changes its status, what files in it use does not
+  return { image: describeDirectory(name, path, type, status, readOnly, quota), lasting: quota === undefined };
 }
 
 /** Images of the vendor's are no more to be changed than those on a file system that is mounted read-only. */
@@ -36,7 +38,14 @@ export function isReadOnlyPlace(path: string): boolean {
   return path === '/usr' || path.startsWith('/usr/') || isOnReadOnlyMount(path);
 }
 
-function describeDirectory(name: string, path: string, type: ImageType, status: FileStatus, readOnly: boolean): Image {
+function describeDirectory(
+  name: string,
+  path: string,
+  type: ImageType,
+  status: FileStatus,
+  readOnly: boolean,
+  quota: ProjectQuota | undefined,
+): Image {
   return {
     name,
     path,
@@ -44,7 +53,10 @@ function describeDirectory(name: string, path: string, type: ImageType, status: 
     readOnly: readOnly || status.immutable,
     creationTime: creationTime(path, status),
     modificationTime: 0n, // its own time says little about the tree
-    ...noSizes,
+    usage: quota?.usage,
+    usageExclusive: quota?.usage,
+    limit: quota?.limit,
+    limitExclusive: quota?.limit,
   };
 }
 

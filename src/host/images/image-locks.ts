@@ -3,7 +3,7 @@ import path from 'node:path';
 import { hostImageName } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
 import { FileLock } from '../kernel/file-lock.js';
-import { errnos, SystemError } from '../kernel/system-error.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
 
 /**
@@ -13,9 +13,18 @@ import type { ImagePlaces, ImageText } from './image-change.js';
 export function lockImage(image: ImageText, places: ImagePlaces): Disposable {
   const { dev, ino } = statSync(image.path, { bigint: true });
   using undo = new UndoStack();
-  undo.use(new FileLock(`${path.dirname(image.path)}/.#${path.basename(image.path)}.lck`));
   undo.use(new FileLock(`${lockDirectory(places)}/inode-${dev}:${ino}`));
+  lockBeside(image, undo);
   return undo.move();
+}
+
+/** On a disk that is full, what takes no room has to go on: whoever runs an image has the other lock, too. */
+function lockBeside(image: ImageText, undo: UndoStack): void {
+  try {
+    undo.use(new FileLock(`${path.dirname(image.path)}/.#${path.basename(image.path)}.lck`));
+  } catch (error) {
+    if (!['ENOSPC', 'EDQUOT'].includes(errnoNameOf(error) ?? '')) throw error;
+  }
 }
 
 /** Keeps others from making an image of that name. Throws SystemError EBUSY: somebody does, or it is the host's. */

@@ -21,7 +21,7 @@ export type Protection = number;
 /** Throws SystemError and Node's errors, as the others do. */
 export function protectionOf({ path, type }: ProtectedFile): Protection {
   if (type === 'raw') return statSync(path).mode & 0o7777;
-  if (type === 'directory' || type === 'mstack') {
+  if (isTree(type)) {
     const status = readFileStatus(path, 'as-links');
     if (status === undefined) throw new SystemError(errnos.ENOENT, 'statx', path);
     return Number(status.immutable);
@@ -44,9 +44,9 @@ export function setProtection({ path, type }: ProtectedFile, protection: Protect
   setImmutable(file.fd, protection === 1);
 }
 
-/** Whether an image of this type cannot get another name while it is protected. */
-export function keepsItsName(type: ImageType, protection: Protection): boolean {
-  return (type === 'directory' || type === 'mstack') && protection === 1;
+/** Its protection, a mark of its directory, keeps it from getting another name or a limit. */
+export function isTree(type: ImageType): boolean {
+  return type === 'directory' || type === 'mstack';
 }
 
 function open(path: string): Descriptor {

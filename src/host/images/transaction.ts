@@ -2,6 +2,7 @@
 // down before, and whoever finds that after the process has ended finishes it or takes it back.
 import { closeSync, constants, fstatSync, fsyncSync, lstatSync, mkdirSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { isFailure } from '../../domain/failure.js';
 import type { ImageType } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
 import { Descriptor } from '../guests/tree-copy.js';
@@ -30,6 +31,8 @@ export interface Intent {
   readonly steps: readonly Step[];
   /** Which step, a rename, makes the change: what comes before it is undone, what comes after it done. −1: the last one. */
   readonly decisive: number;
+  /** It makes room, and is carried out even where there is none left to write it down. */
+  readonly makesRoom?: boolean;
 }
 
 export const journalEnding = '.journal';
@@ -37,14 +40,25 @@ export const journalEnding = '.journal';
 /** Throws SystemError and Node's errors; then nothing has changed. Only a helper process may call this. */
 export function carryOut(intent: Intent, places: ImagePlaces): void {
   if (intent.steps.length < 2) return perform(intent.steps);
-  using journal = new Journal(intent, places);
+  using journal = writeDown(intent, places);
   try {
     perform(intent.steps);
   } catch (error) {
-    if (errnoNameOf(error) !== undefined) journal.forget(); // else undoing has failed, too
+    const isUndone = isFailure(error, 'system') || errnoNameOf(error) !== undefined;
+    if (isUndone) journal?.forget();
     throw error;
   }
-  journal.forget();
+  journal?.forget();
+}
+
+function writeDown(intent: Intent, places: ImagePlaces): Journal | undefined {
+  try {
+    return new Journal(intent, places);
+  } catch (error) {
+    const isFull = ['ENOSPC', 'EDQUOT'].includes(errnoNameOf(error) ?? '');
+    if (isFull && intent.makesRoom === true) return undefined;
+    throw error;
+  }
 }
 
 function perform(steps: readonly Step[]): void {

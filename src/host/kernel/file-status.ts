@@ -86,6 +86,11 @@ export class FileStatus {
     return { major: this.#statx.readUInt32LE(128), minor: this.#statx.readUInt32LE(132) };
   }
 
+  /** Of the file system that it is on: MAJOR:MINOR. */
+  get fileSystem(): string {
+    return `${this.#statx.readUInt32LE(136)}:${this.#statx.readUInt32LE(140)}`;
+  }
+
   /** Whether it is the same file, and nothing of it has changed. */
   equals(other: FileStatus): boolean {
     return this.#statx.equals(other.#statx);
