@@ -17,12 +17,17 @@ export async function main(line: readonly string[]): Promise<number> {
     return await carryOut(words, settings, output);
   } catch (error) {
     if (error instanceof Finished) return 0;
-    if (!(error instanceof CommandFailure)) throw error;
-    output.log('error', error.message);
+    output.log('error', error instanceof CommandFailure ? error.message : internalError(error));
     return 1;
   } finally {
     output.flush();
   }
+}
+
+/** A bug: what its reporter can tell of it. */
+function internalError(error: unknown): string {
+  const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return `This is a bug of machinectl, please report it: ${details}`;
 }
 
 /** Throws Finished after --help and the like. */

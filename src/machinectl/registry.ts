@@ -115,7 +115,8 @@ function isConnectFailure(error: MachinedError): boolean {
 
 /** What went wrong, for people: the text of the service's error, or of the operating system's. */
 export function reasonOf(error: unknown): string {
-  if (isMachinedError(error, 'disconnected')) return 'Transport endpoint is not connected';
+  const isOver = isMachinedError(error, 'disconnected') || (isMachinedError(error, 'unreachable') && error.errorName === undefined);
+  if (isOver) return 'Transport endpoint is not connected';
   if (isMachinedError(error, 'timed-out') && error.errorName === undefined) return 'Connection timed out';
   if (error instanceof Error) return error.message;
   throw error;

@@ -47,6 +47,15 @@ export const verbs: readonly Verb[] = [
     completes: ['image'], load: () => import('./verbs/start.js'),
   },
   {
+    name: 'login', group: 'machine', arguments: '[NAME]', summary: 'Get a login prompt in a container or on the local host', minimum: 0, maximum: 1,
+    completes: ['machine'], load: () => import('./verbs/login.js'),
+  },
+  {
+    name: 'shell', group: 'machine', arguments: '[[USER@]NAME [COMMAND…]]',
+    summary: 'Invoke a shell (or other command) in a container or on the local host', minimum: 0, maximum: any,
+    completes: ['machine', 'nothing'], argumentsBeforeCommand: 1, load: () => import('./verbs/shell.js'),
+  },
+  {
     name: 'enable', group: 'machine', arguments: 'NAME…', summary: 'Enable automatic container start at boot', minimum: 1, maximum: any,
     completes: ['image'], load: () => import('./verbs/enable.js'),
   },

@@ -7,6 +7,8 @@ import { formatHelp } from '../../src/machinectl/help.js';
 import { optionTable } from '../../src/machinectl/options.js';
 import { Output } from '../../src/machinectl/output.js';
 import { defaultSettings, type Settings } from '../../src/machinectl/settings.js';
+import { LeaveKey } from '../../src/machinectl/terminal-session.js';
+import { readSpecification } from '../../src/machinectl/verbs/shell.js';
 import { findVerb, similarVerb, verbs } from '../../src/machinectl/verbs.js';
 
 function stop(): never {
@@ -136,4 +138,25 @@ test('ways that lead nowhere', () => {
   failure(['-M', 'no-such-machine-here'], 'Failed to connect to system scope bus via machine transport: Host is down');
   failure(['-H', '-oProxyCommand=x'], 'Failed to connect to system scope bus via remote transport: Invalid argument');
   failure(['--user', '-H', 'x'], 'Failed to connect to user scope bus via remote transport: Operation not supported');
+});
+
+test('^] three times within a second leaves a session', () => {
+  const key = (text: string) => Buffer.from(text.replaceAll(']', '\x1d'));
+  const fresh = () => new LeaveKey();
+  assert.equal(fresh().pressed(key(']]]'), 0), true);
+  assert.equal(fresh().pressed(key('a]]b]'), 0), false);
+  const slowly = fresh();
+  assert.deepEqual([0, 600, 1200, 1400].map((now) => slowly.pressed(key(']'), now)), [false, false, false, false]);
+  const quickly = fresh();
+  assert.deepEqual([5000, 5400, 5900].map((now) => quickly.pressed(key(']'), now)), [false, false, true]);
+  const interrupted = fresh();
+  assert.deepEqual([']]', 'x', ']'].map((text) => interrupted.pressed(key(text), 0)), [false, false, false]);
+});
+
+test('whose shell on which machine', () => {
+  assert.deepEqual(readSpecification('', 'u'), { user: 'u', machine: '.host' });
+  assert.deepEqual(readSpecification('web', ''), { user: '', machine: 'web' });
+  assert.deepEqual(readSpecification('root@web', 'u'), { user: 'root', machine: 'web' });
+  assert.deepEqual(readSpecification('u@', ''), { user: 'u', machine: '.host' });
+  assert.throws(() => readSpecification('@web', ''), new CommandFailure('Failed to parse machine specification: Invalid argument'));
 });
