@@ -10,6 +10,7 @@ import path from 'node:path';
 import { suite, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { Image } from '../../src/domain/image.js';
+import type { Progress } from '../../src/domain/operations.js';
 import { HelperPool, ordinaryLimits } from '../../src/host/guests/helper-pool.js';
 import { HostImageChanges } from '../../src/host/images/host-image-changes.js';
 import { HostImages } from '../../src/host/images/host-images.js';
@@ -144,6 +145,26 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     await place.changes.remove(place.find('new'));
     assert.deepEqual(place.files(), ['copy']);
     assert.ok(existsSync(target));
+  });
+
+  test('a clone tells how much there is to do if it is one of files', async () => {
+    await using place = new Place();
+    place.add('disk', 'raw');
+    writeFileSync(place.in('disk.raw'), 'x'.repeat(5000));
+    place.add('tree', 'directory');
+    writeFileSync(place.in('tree/file'), 'x'.repeat(3000));
+    for (const settings of ['disk', 'tree']) writeFileSync(place.in(`${settings}.nspawn`), '[Exec]');
+    const last = async (name: string) => {
+      const reports: Progress[] = [];
+      const report = (progress: Progress) => void reports.push(progress);
+      await place.changes.clone(place.find(name), `new-${name}`, false, { report, canceled: new AbortController().signal });
+      return reports.at(-1);
+    };
+    assert.deepEqual(await last('disk'), { filesDone: 2, bytesDone: 5006, filesTotal: 2, bytesTotal: 5006 });
+    assert.deepEqual(await last('tree'), { filesDone: 3, bytesDone: 3006 });
+    const removed: Progress[] = [];
+    await place.changes.remove(place.find('tree'), { report: (progress) => void removed.push(progress) });
+    assert.deepEqual(removed.at(-1), { filesDone: 3 });
   });
 
   test('a clone that is canceled leaves nothing', async () => {

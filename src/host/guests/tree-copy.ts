@@ -84,10 +84,11 @@ export class TreeCopy {
     using source = new Descriptor(openEntry(from.directory, from.name, O_PATH));
     const status = statusOf(source.fd);
     if (!status.isDirectory()) {
-      this.#options.meter.expect(1, Number(status.size));
+      this.#options.meter.expect({ files: 1, bytes: Number(status.size) });
       this.#placeFile(source.fd, status, to, undefined);
       return;
     }
+    this.#options.meter.expect(undefined);
     const conflict = this.#placeDirectory(source.fd, status, to, 0, undefined);
     if (conflict !== undefined) throw conflict;
   }

@@ -7,10 +7,15 @@ import { newsMark } from './protocol.js';
 /** Between two reports, in milliseconds. */
 const interval = 200;
 
+export interface Amount {
+  readonly files: number;
+  readonly bytes: number;
+}
+
 /** Counts what is done. */
 export interface Meter {
-  /** What there is to do, if that is known. */
-  expect(files: number, bytes: number): void;
+  /** What there is to do beside what was expected before; undefined: nobody knows. */
+  expect(work: Amount | undefined): void;
   /** To be called often. Throws SystemError ECANCELED. */
   count(files: number, bytes: number): void;
   /** To be called often while what was made is being removed, which is not interrupted. */
@@ -22,20 +27,25 @@ export class WorkMeter implements Meter {
   readonly #channel: HelperChannel;
   #files = 0;
   #bytes = 0;
-  #total: { readonly files: number; readonly bytes: number } | undefined;
+  /** undefined: not known. */
+  #total: Amount | undefined = { files: 0, bytes: 0 };
+  #hasNews = false;
   #reported = -Infinity;
 
   constructor(channel: HelperChannel) {
     this.#channel = channel;
   }
 
-  expect(files: number, bytes: number): void {
-    this.#total = { files, bytes };
+  expect(work: Amount | undefined): void {
+    const total = this.#total;
+    const isKnown = total !== undefined && work !== undefined;
+    this.#total = isKnown ? { files: total.files + work.files, bytes: total.bytes + work.bytes } : undefined;
   }
 
   count(files: number, bytes: number): void {
     this.#files += files;
     this.#bytes += bytes;
+    this.#hasNews = true;
     if (this.keepAlive() && this.#channel.isCanceled()) throw new SystemError(errnos.ECANCELED, 'recvmsg');
   }
 
@@ -46,17 +56,19 @@ export class WorkMeter implements Meter {
     return true;
   }
 
-  /** The last report, if there has been anything to count. */
+  /** The last report, if there is something that was not reported. */
   finish(): void {
-    if (this.#files > 0) this.#report();
+    if (this.#hasNews) this.#report();
   }
 
   #report(): void {
     this.#reported = performance.now();
+    this.#hasNews = false;
+    const total = this.#total?.files === 0 ? undefined : this.#total; // nobody has said that there is nothing to do
     const progress: Progress = {
       filesDone: this.#files,
-      bytesDone: this.#bytes,
-      ...(this.#total === undefined ? {} : { filesTotal: this.#total.files, bytesTotal: this.#total.bytes }),
+      ...(this.#bytes === 0 ? {} : { bytesDone: this.#bytes }), // what is removed has no bytes
+      ...(total === undefined ? {} : { filesTotal: total.files, bytesTotal: total.bytes }),
     };
     this.#channel.send({ text: newsMark + JSON.stringify(progress), fds: [] });
   }

@@ -56,6 +56,7 @@ function cloneTree(image: ImageText, newFile: string, readOnly: boolean, undo: U
   undo.defer(() => removeIfPossible(places.pool, name, meter));
   const isSnapshot = snapshot(source.fd, pool.fd, name, readOnly);
   const isSubvolume = isSnapshot || copyTree(image.path, source.fd, pool.fd, name, meter);
+  meter.count(1, 0); // the top, or all at once
   using made = new Descriptor(openEntry(pool.fd, name, O_DIRECTORY));
   if (isSubvolume) {
     inheritLimits(isSnapshot ? source.fd : undefined, made.fd);

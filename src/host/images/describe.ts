@@ -78,7 +78,8 @@ function describeRaw(name: string, path: string, status: FileStatus, readOnly: b
 function describeBlock(name: string, path: string, status: FileStatus, readOnly: boolean): Image {
   const { major, minor } = status.device;
   const sectors = readDeviceFact(major, minor, 'size');
-  const size = sectors === undefined ? undefined : sectors * 512n; // whatever the device's own sectors have
+  // a device without a medium has none
+  const size = sectors === undefined || sectors === 0n ? undefined : sectors * 512n; // whatever the device's own sectors have
   return {
     name,
     path,
