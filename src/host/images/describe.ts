@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { isHiddenImage, type Image, type ImageType } from '../../domain/image.js';
-import { quotaOf, readSubvolume, type Subvolume, type SubvolumeQuota } from '../kernel/btrfs.js';
+import { quotaIfOn, readSubvolume, type Subvolume, type SubvolumeQuota } from '../kernel/btrfs.js';
 import { isOnReadOnlyMount, readAttribute, type FileStatus } from '../kernel/file-status.js';
 import type { ProjectQuota } from '../kernel/project-quota.js';
 import { errnoNameOf } from '../kernel/system-error.js';
@@ -129,7 +129,7 @@ function lookIntoSubvolume(path: string): { subvolume: Subvolume; quota: Subvolu
   try {
     const subvolume = unless(['ENOTTY', 'EOPNOTSUPP', 'EINVAL'], () => readSubvolume(fd));
     if (subvolume === undefined) return undefined;
-    return { subvolume, quota: unless(['ENOENT', 'EPERM'], () => quotaOf(fd, subvolume.id)) };
+    return { subvolume, quota: unless(['EPERM'], () => quotaIfOn(fd, subvolume.id)) };
   } finally {
     closeSync(fd);
   }

@@ -5,8 +5,8 @@ import type { Log } from '../../ports/log.js';
 import { readFileStatus } from '../kernel/file-status.js';
 import { errnoNameOf } from '../kernel/system-error.js';
 import { describeImage } from './describe.js';
-import type { FoundImage, ImageFile } from './image-file.js';
-import { SearchDirectory } from './search-directory.js';
+import type { FoundImage } from './image-file.js';
+import { SearchDirectory, type FoundFiles } from './search-directory.js';
 
 /** Images in an earlier one hide those of the same name in a later one. Source: machinectl(1), "Files and directories". */
 export const imageDirectories = [
@@ -47,8 +47,9 @@ export class HostImages implements Images {
   async list(): Promise<readonly Image[]> {
     const images = new Map<string, Image>();
     for (const directory of this.#directories) {
-      const files = this.#attempt(() => directory.files()) ?? [];
-      for (const [name, { image }] of await this.#lookAtAll(files)) {
+      const found = this.#attempt(() => directory.files());
+      if (found === undefined) continue;
+      for (const [name, { image }] of await this.#lookAtAll(found)) {
         if (!images.has(name)) images.set(name, image);
       }
     }
@@ -57,12 +58,12 @@ export class HostImages implements Images {
   }
 
   /** By name. */
-  async #lookAtAll(files: Iterable<ImageFile>): Promise<ReadonlyMap<string, FoundImage>> {
+  async #lookAtAll({ files, inReadOnlyPlace }: FoundFiles): Promise<ReadonlyMap<string, FoundImage>> {
     const best = new Map<string, FoundImage>();
     let looked = 0;
     for (const file of files) {
       if (++looked % filesAtOnce === 0) await setImmediate();
-      const found = this.#attempt(() => file.look());
+      const found = this.#attempt(() => file.look(inReadOnlyPlace));
       if (found === undefined) continue;
       const { name, form } = found.entry;
       const other = best.get(name);

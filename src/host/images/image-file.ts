@@ -15,6 +15,8 @@ interface RealFile {
   /** Free of symbolic links. */
   readonly path: string;
   readonly status: FileStatus;
+  /** It is not at the end of a symbolic link. */
+  readonly isPlain: boolean;
 }
 
 /** A lasting description, and what it was made of. */
@@ -48,15 +50,18 @@ export class ImageFile {
     this.#entries = entries;
   }
 
-  /** The image that it is now. Returns the same one again if nothing changed. Throws what the system says. */
-  look(): FoundImage | undefined {
+  /**
+   * The image that it is now. Returns the same one again if nothing changed. `inReadOnlyPlace` is what isReadOnlyPlace says of
+   * its directory, if that is known. Throws what the system says.
+   */
+  look(inReadOnlyPlace?: boolean): FoundImage | undefined {
     const real = findRealFile(this.#path);
     if (real === undefined) return undefined;
     const { kind } = real.status;
     for (const entry of this.#entries) {
       const { versioned, content } = entry.form;
       if (versioned && kind === 'directory') return this.#lookForVersion(real.path, entry);
-      if (!versioned && kindsOfContent[content].includes(kind)) return this.#describe(entry, real);
+      if (!versioned && kindsOfContent[content].includes(kind)) return this.#describe(entry, real, inReadOnlyPlace);
     }
     return undefined;
   }
@@ -74,14 +79,16 @@ export class ImageFile {
     return undefined;
   }
 
-  #describe(entry: ImageEntry, { path, status }: RealFile): FoundImage {
-    const inReadOnlyPlace = isReadOnlyPlace(path);
+  #describe(entry: ImageEntry, { path, status, isPlain }: RealFile, directoryIsReadOnly?: boolean): FoundImage {
+    // what is in a place that can be written to can be, too, unless it is a place of its own
+    const isLikeDirectory = directoryIsReadOnly === false && isPlain && !status.maybeMounted;
+    const inReadOnlyPlace = isLikeDirectory ? false : isReadOnlyPlace(path);
     const last = this.#remembered;
     const isSame =
       last?.entry === entry && last.path === path && last.inReadOnlyPlace === inReadOnlyPlace && last.status.equals(status);
     if (isSame) return last;
     const { image, lasting } = describeImage(entry.name, path, status, inReadOnlyPlace);
-    const found = { entry, image, path, status, inReadOnlyPlace };
+    const found = { entry, image, path, status, isPlain, inReadOnlyPlace };
     this.#remembered = lasting ? found : undefined;
     return found;
   }
@@ -95,7 +102,7 @@ function isVersionContent(kind: FileKind, form: ImageForm): boolean {
 /** Undefined if there is none, at the end of a link for example. Throws what the system says. */
 function findRealFile(path: string): RealFile | undefined {
   const status = readFileStatus(path, 'as-links');
-  if (status?.kind !== 'link') return status === undefined ? undefined : { path, status };
+  if (status?.kind !== 'link') return status === undefined ? undefined : { path, status, isPlain: true };
   const target = readFileStatus(path, 'follow');
-  return target === undefined ? undefined : { path: realpathSync.native(path), status: target };
+  return target === undefined ? undefined : { path: realpathSync.native(path), status: target, isPlain: false };
 }

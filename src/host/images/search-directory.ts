@@ -1,8 +1,18 @@
 import { realpathSync } from 'node:fs';
 import { entriesOfName, readEntryName } from '../../domain/image-entry.js';
 import { errnoNameOf } from '../kernel/system-error.js';
+import { readFileStatus } from '../kernel/file-status.js';
 import { CachedNames } from './cached-names.js';
+import { isReadOnlyPlace } from './describe.js';
 import { ImageFile } from './image-file.js';
+
+export interface FoundFiles {
+  /** What isReadOnlyPlace says of their directory. */
+  readonly inReadOnlyPlace: boolean;
+  readonly files: Iterable<ImageFile>;
+}
+
+const noFiles: FoundFiles = { inReadOnlyPlace: false, files: [] };
 
 /** A directory that images are looked for in; it need not be there. */
 export class SearchDirectory {
@@ -16,9 +26,9 @@ export class SearchDirectory {
   }
 
   /** Everything in it that may be an image. Throws what the system says. */
-  files(): Iterable<ImageFile> {
+  files(): FoundFiles {
     const directory = this.#realPath();
-    if (directory === undefined) return [];
+    if (directory === undefined) return noFiles;
     if (this.#names?.path !== directory) {
       this.#names = new CachedNames(directory);
       this.#files = new Map();
@@ -26,7 +36,7 @@ export class SearchDirectory {
     const names = this.#names.read();
     if (names !== this.#filesOf) this.#files = this.#filesFor(directory, names);
     this.#filesOf = names;
-    return this.#files.values();
+    return { inReadOnlyPlace: isReadOnlyPlace(directory), files: this.#files.values() };
   }
 
   /** What may be the image of that name, best first. Throws what the system says. */
@@ -48,6 +58,7 @@ export class SearchDirectory {
 
   /** Undefined if it is not there. */
   #realPath(): string | undefined {
+    if (readFileStatus(this.#path, 'follow') === undefined) return undefined; // most are not there: that is no error
     try {
       return realpathSync.native(this.#path);
     } catch (error) {

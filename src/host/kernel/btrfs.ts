@@ -1,5 +1,6 @@
 // btrfs subvolumes and their quotas: ioctl_btrfs(2), linux/btrfs.h, and the layout of the quota tree, linux/btrfs_tree.h.
-import { bind, check, fileSystemStatus, type Memory } from './libc.js';
+import { bind, check, errno, fileSystemStatus, type Memory } from './libc.js';
+import { errnos, SystemError } from './system-error.js';
 
 const btrfsMagic = 0x9123683e;
 const BTRFS_IOC_TREE_SEARCH = 0xd0009411;
@@ -83,7 +84,17 @@ export function subvolumeOf(fd: number): bigint {
  * it has none at all. Throws SystemError: ENOENT where quotas are off, EPERM without CAP_SYS_ADMIN.
  */
 export function quotaOf(fd: number, subvolume: bigint): SubvolumeQuota | undefined {
-  const group = subtreeGroup(fd, subvolume);
+  return quotaOfGroup(fd, subtreeGroup(fd, subvolume));
+}
+
+/** The same, and undefined where quotas are off: that is nothing to make an error of for every image of a list. */
+export function quotaIfOn(fd: number, subvolume: bigint): SubvolumeQuota | undefined {
+  const relations = trySearch(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64);
+  if (relations === errnos.ENOENT) return undefined;
+  return quotaOfGroup(fd, groupAmong(itemsOf(relations), subvolume));
+}
+
+function quotaOfGroup(fd: number, group: bigint): SubvolumeQuota | undefined {
   const info = search(fd, quotaTree, 0n, qgroupInfoKey, group, group)[0]?.data;
   if (info === undefined) return undefined;
   return {
@@ -154,7 +165,10 @@ const slash = 0x2f;
 
 /** A group's id has its level in the upper 16 bits; relations come in ascending order, from child to parent and back. */
 export function subtreeGroup(fd: number, subvolume: bigint): bigint {
-  const relations = search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64);
+  return groupAmong(search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64), subvolume);
+}
+
+function groupAmong(relations: readonly Item[], subvolume: bigint): bigint {
   return relations.map(({ offset }) => offset).find((group) => BigInt.asUintN(levelShift, group) === subvolume) ?? subvolume;
 }
 
@@ -174,8 +188,25 @@ interface Item {
   readonly data: Buffer;
 }
 
-/** Items of a tree with this object id and type, and an offset in this range; the first few of many. */
+/** Items of a tree with this object id and type, and an offset in this range; the first few of many. Throws SystemError. */
 function search(fd: number, tree: bigint, object: bigint, type: number, smallestOffset: bigint, largestOffset: bigint): Item[] {
+  return itemsOf(trySearch(fd, tree, object, type, smallestOffset, largestOffset));
+}
+
+function itemsOf(found: Item[] | number): Item[] {
+  if (typeof found === 'number') throw new SystemError(found, 'ioctl');
+  return found;
+}
+
+/** Returns an errno if it fails. */
+function trySearch(
+  fd: number,
+  tree: bigint,
+  object: bigint,
+  type: number,
+  smallestOffset: bigint,
+  largestOffset: bigint,
+): Item[] | number {
   const argument = Buffer.alloc(argumentSize);
   argument.writeBigUInt64LE(tree, 0);
   argument.writeBigUInt64LE(object, 8);
@@ -186,7 +217,7 @@ function search(fd: number, tree: bigint, object: bigint, type: number, smallest
   argument.writeUInt32LE(type, 56);
   argument.writeUInt32LE(type, 60);
   argument.writeUInt32LE(64, 64); // at most so many items
-  check(control(fd, BTRFS_IOC_TREE_SEARCH, argument), 'ioctl');
+  if (control(fd, BTRFS_IOC_TREE_SEARCH, argument) < 0) return errno();
 
   const items: Item[] = [];
   let at = searchKeySize;

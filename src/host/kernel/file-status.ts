@@ -13,7 +13,7 @@ const STATX_ATTR_IMMUTABLE = 0x10n;
 const AT_EMPTY_PATH = 0x1000;
 const STATX_MNT_ID = 0x1000;
 const STATX_MNT_ID_UNIQUE = 0x4000;
-const STATX_ATTR_MOUNT_ROOT = 0x2000n;
+const STATX_ATTR_MOUNT_ROOT = 0x2000n; // since Linux 5.8
 const statusSize = 256; // struct statx
 const W_OK = 2;
 
@@ -52,6 +52,12 @@ export class FileStatus {
   /** chattr(1) +i */
   get immutable(): boolean {
     return (this.#statx.readBigUInt64LE(8) & STATX_ATTR_IMMUTABLE) !== 0n;
+  }
+
+  /** Whether something is mounted right here, as far as the kernel can tell. */
+  get maybeMounted(): boolean {
+    const known = this.#statx.readBigUInt64LE(56); // the attributes that this file system and kernel know of
+    return ((this.#statx.readBigUInt64LE(8) | ~known) & STATX_ATTR_MOUNT_ROOT) !== 0n;
   }
 
   get inode(): bigint {
