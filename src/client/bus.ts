@@ -9,7 +9,6 @@ import type { FromSignature } from '../wire/dbus/signature.js';
 import type { Variant } from '../wire/dbus/value.js';
 import { machinedError, MachinedError, unreachable } from './error.js';
 import { loadNative, type Native } from './native.js';
-import { runProgram } from './program-stream.js';
 import { connectSocket } from './socket-stream.js';
 
 export interface BusCallOptions {
@@ -213,13 +212,19 @@ async function openFirst(addresses: string, { connect, ...options }: Access): Pr
   let failure: unknown;
   for (const address of readAddresses(addresses)) {
     try {
-      const stream = address.transport === 'unixexec' ? runProgram(address.path, address.arguments) : await connect(socketName(address));
+      const stream = await (address.transport === 'unixexec' ? startProgram(address) : connect(socketName(address)));
       return await BusConnection.open(stream, { uid: process.geteuid?.() ?? 0, ...options });
     } catch (error) {
       failure ??= error;
     }
   }
   throw unreachable(addresses, failure);
+}
+
+/** Few callers need it, and what it takes to start programs is slow to load. */
+async function startProgram({ path, arguments: parameters }: { readonly path: string; readonly arguments: readonly string[] }): Promise<ByteStream> {
+  const { runProgram } = await import('./program-stream.js');
+  return runProgram(path, parameters);
 }
 
 function readAddresses(text: string): readonly ServerAddress[] {

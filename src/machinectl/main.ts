@@ -69,7 +69,7 @@ async function carryOut([name = defaultVerb, ...words]: readonly string[], setti
   try {
     return (await run(context, words)) ?? 0;
   } finally {
-    if (settings.pager) output.page();
+    if (settings.pager) await output.page();
     else output.flush();
   }
 }

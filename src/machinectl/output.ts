@@ -1,5 +1,4 @@
 // What a command prints, and where: gathered, and then shown at once, by a pager if it is more than a terminal holds.
-import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import type { WriteStream } from 'node:tty';
 import { isatty } from 'node:tty';
@@ -53,26 +52,12 @@ export class Output {
   }
 
   /** Writes what was printed; if that is for a terminal, by a pager. */
-  page(): void {
+  async page(): Promise<void> {
     const text = this.#text;
     if (text === '' || !this.onTerminal || isDumb(this.#environment)) return this.flush();
     this.#text = '';
-    for (const pager of choosePagers(this.#environment)) {
-      const [command = '', ...parameters] = pager;
-      const result = spawnSync(command, parameters, { input: text, stdio: ['pipe', 'inherit', 'inherit'], env: this.#pagerEnvironment() });
-      if (result.error === undefined || !('code' in result.error) || result.error.code !== 'ENOENT') return;
-    }
-    writeAll(1, text);
-  }
-
-  #pagerEnvironment(): NodeJS.ProcessEnv {
-    const environment = this.#environment;
-    return {
-      ...environment,
-      LESS: environment['SYSTEMD_LESS'] ?? 'FRSXMK',
-      LESSCHARSET: environment['SYSTEMD_LESSCHARSET'] ?? 'utf-8',
-      ...(isPagerRestricted(environment) ? { LESSSECURE: '1' } : {}),
-    };
+    const { showInPager } = await import('./pager.js');
+    if (!showInPager(text, this.#environment)) writeAll(1, text);
   }
 
   #countColumns(): number {
@@ -82,22 +67,6 @@ export class Output {
     const terminal = process.stdout as Partial<WriteStream>;
     return terminal.columns !== undefined && terminal.columns > 0 ? terminal.columns : defaultColumns;
   }
-}
-
-/** Pagers to be tried in turn: systemd's own variable, everybody's, and then what most have. None if one says so. */
-export function choosePagers(environment: NodeJS.ProcessEnv): readonly (readonly string[])[] {
-  if (isPagerRestricted(environment)) return [['less']];
-  const wanted = environment['SYSTEMD_PAGER'] ?? environment['PAGER'];
-  if (wanted === undefined) return [['pager'], ['less'], ['more']];
-  const words = wanted.split(/\s+/).filter((word) => word !== '');
-  return words.length === 0 || words[0] === 'cat' ? [] : [words];
-}
-
-/** Who runs this by sudo must not get a shell out of the pager: systemctl(1), $SYSTEMD_PAGERSECURE. */
-function isPagerRestricted(environment: NodeJS.ProcessEnv): boolean {
-  const wanted = environment['SYSTEMD_PAGERSECURE'];
-  if (wanted !== undefined) return !/^(0|n|no|f|false|off)$/i.test(wanted);
-  return environment['SUDO_UID'] !== undefined;
 }
 
 /** Writes in full, also to a pipe that does not wait (EAGAIN); who does not want to read (EPIPE) need not. */

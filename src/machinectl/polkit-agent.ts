@@ -5,11 +5,10 @@ import { isatty } from 'node:tty';
 let agent: Promise<void> | undefined;
 
 /**
- * Resolves when the agent listens, or at once where none is needed (root is never asked) or to be had (no terminal, no
- * polkit). It ends with this process.
+ * Resolves when the agent listens, or at once where there is none to be had (no terminal, no polkit). It ends with this process.
  */
 export function openPolkitAgent(): Promise<void> {
-  agent ??= process.geteuid?.() === 0 || !isatty(0) ? Promise.resolve() : start();
+  agent ??= isatty(0) ? start() : Promise.resolve();
   return agent;
 }
 

@@ -7,7 +7,6 @@ import { machineInterface } from '../contract/dbus/machine.js';
 import { managerInterface } from '../contract/dbus/manager.js';
 import { busTarget, connectFailure, type BusTarget } from './bus-address.js';
 import { CommandFailure } from './failure.js';
-import { openPolkitAgent } from './polkit-agent.js';
 import type { Settings } from './settings.js';
 import { errnoText } from './system-errors.js';
 
@@ -100,7 +99,10 @@ export class Registry implements Disposable {
   async callOptions({ patient = false }: CallOptions, method = ''): Promise<{ readonly interactive: boolean; readonly timeout?: number }> {
     const interactive = this.#settings.askPassword;
     const asks = interactive && !/^(Get|List)/.test(method);
-    if (asks && this.target.transport === 'local') await openPolkitAgent();
+    if (asks && this.target.transport === 'local' && process.geteuid?.() !== 0) {
+      const { openPolkitAgent } = await import('./polkit-agent.js');
+      await openPolkitAgent();
+    }
     return patient ? { interactive, timeout: 0 } : { interactive };
   }
 

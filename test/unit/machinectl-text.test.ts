@@ -8,7 +8,7 @@ import { displayWidth, ellipsize } from '../../src/machinectl/display-width.js';
 import { CommandFailure } from '../../src/machinectl/failure.js';
 import { formatJson } from '../../src/machinectl/json.js';
 import { serviceUnit } from '../../src/machinectl/machine-names.js';
-import { choosePagers } from '../../src/machinectl/output.js';
+import { choosePagers } from '../../src/machinectl/pager.js';
 import { parseSignal, signalTable } from '../../src/machinectl/signals.js';
 import { formatTable, nothing, squeeze, textOrDash } from '../../src/machinectl/table.js';
 import { formatAgo, parseZoneRule } from '../../src/machinectl/time.js';
