@@ -39,12 +39,14 @@ await build({
 });
 execFileSync(process.execPath, [path.join(root, 'scripts/make-code-cache.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] });
 // The daemon's helpers, processes of their own, as CommonJS too: each starts 8 ms sooner. Modules in dist/ are named .mjs.
-await build({
-  ...common,
-  entryPoints: [path.join(root, 'src/host/guests/guest-helper.ts')],
-  outfile: path.join(root, 'dist/guest-helper.js'),
-  format: 'cjs',
-});
+for (const helper of ['guest-helper', 'command-launcher']) {
+  await build({
+    ...common,
+    entryPoints: [path.join(root, `src/host/guests/${helper}.ts`)],
+    outfile: path.join(root, `dist/${helper}.js`),
+    format: 'cjs',
+  });
+}
 writeFileSync(path.join(root, 'dist/package.json'), '{ "type": "commonjs" }\n');
 // The library: modules, so that what needs the native library is loaded by those alone who need it.
 await build({

@@ -8,6 +8,7 @@ export type FailureKind =
   | 'machine-exists'
   | 'no-such-image'
   | 'no-such-user'
+  | 'no-such-execution'
   | 'no-such-user-mapping'
   | 'no-such-group-mapping'
   | 'user-in-host-range'

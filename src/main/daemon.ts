@@ -5,6 +5,7 @@ import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
 import { connectSystemBus } from '../host/bus.js';
 import { HelperPool, ordinaryLimits } from '../host/guests/helper-pool.js';
+import { GuestCommands } from '../host/guests/guest-commands.js';
 import { GuestTerminals } from '../host/guests/guest-terminals.js';
 import { KernelGuests } from '../host/guests/kernel-guests.js';
 import { HostImageChanges } from '../host/images/host-image-changes.js';
@@ -19,6 +20,7 @@ import { ImagePool } from '../host/pool.js';
 import { findProgram, startPrivateBus } from '../host/private-bus.js';
 import { StateFiles } from '../host/state-files.js';
 import type { Log } from '../ports/log.js';
+import { MachineCommands } from '../service/commands.js';
 import { ImageKeeper } from '../service/image-changes.js';
 import { ImageCatalogue } from '../service/images.js';
 import { MachineInspector } from '../service/inspector.js';
@@ -75,9 +77,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const keeper = new ImageKeeper(images, imageChanges, authority, operations);
   const files = undo.use(new MachineFiles(guests.files, authority, machines, operations));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
+  const commands = undo.use(new MachineCommands({ commands: undo.use(new GuestCommands()), authority, terminals }));
   const services: ManagerServices = {
     operations: new OperationDesk(operations, authority),
-    authority, machines, users, inspector, terminals, files, images, keeper, processes, pool: new ImagePool(),
+    authority, machines, users, inspector, terminals, commands, files, images, keeper, processes, pool: new ImagePool(),
   };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.

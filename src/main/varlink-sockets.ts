@@ -3,7 +3,7 @@ import path from 'node:path';
 import { UndoStack } from '../domain/undo.js';
 import { imageInterface, type ImageVarlinkServices } from '../front/varlink/image.js';
 import { machineInterface, type MachineVarlinkServices } from '../front/varlink/machine.js';
-import { ownMachineInterface } from '../front/varlink/own-machine.js';
+import { ownMachineInterface, type OwnMachineServices } from '../front/varlink/own-machine.js';
 import { ownOperationsInterface, type OwnOperationsServices } from '../front/varlink/own-operations.js';
 import { resolveHookInterface } from '../front/varlink/resolve-hook.js';
 import { serviceControlInterface, systemErrorsInterface } from '../front/varlink/service-control.js';
@@ -17,7 +17,7 @@ import type { Log } from '../ports/log.js';
 import { VarlinkServer } from '../transport/varlink/server.js';
 import type { Places } from './places.js';
 
-export interface VarlinkServices extends MachineVarlinkServices, ImageVarlinkServices, OwnOperationsServices {
+export interface VarlinkServices extends MachineVarlinkServices, ImageVarlinkServices, OwnMachineServices, OwnOperationsServices {
   readonly log: Log;
 }
 
@@ -44,17 +44,18 @@ export function listenOnVarlink(
 ): Disposable {
   const { log, machines, inspector, users } = services;
   const undo = new UndoStack();
-  const serve = (interfaces: readonly BoundVarlinkInterface[]): AcceptOptions => {
+  const serve = (interfaces: readonly BoundVarlinkInterface[], takesDescriptors = false): AcceptOptions => {
     const service = new VarlinkService(information, [systemErrorsInterface, ...interfaces], { log, errnoNumber, closeDescriptor: close });
     const server = undo.use(
       new VarlinkServer({
-        dispatch: (call, peer) => service.dispatch(call, peer),
+        dispatch: (call, peer, fds) => service.dispatch(call, peer, fds),
+        takesDescriptors,
         failed: (call, error) => service.failed(call, error),
         closeDescriptor: close,
       }),
     );
     return {
-      refuseDescriptors: true,
+      refuseDescriptors: !takesDescriptors,
       onConnection: (stream) => server.accept(stream),
       onShortage: (error) => log.warning(`Clients have to wait: ${error.message}`),
     };
@@ -68,7 +69,7 @@ export function listenOnVarlink(
       undo.use(listenAt(places.machineSocket, machineOptions));
       for (const link of places.machineSocketLinks) undo.use(linkTo(places.machineSocket, link));
     }
-    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services), ownOperationsInterface(services)])));
+    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services), ownOperationsInterface(services)], true)));
     undo.use(listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)])));
     undo.use(listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)])));
     return undo;

@@ -23,4 +23,6 @@ export interface Terminals {
   login(leader: ProcessIdentity): Promise<Terminal>;
   /** One with a program, which is its controlling process. Also Failure 'no-such-user'. */
   shell(leader: ProcessIdentity, request: ShellRequest): Promise<Terminal>;
+  /** The same, without any help of the guest's service manager. */
+  enteredShell(leader: ProcessIdentity, request: ShellRequest): Promise<Terminal>;
 }

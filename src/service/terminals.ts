@@ -46,6 +46,17 @@ export class MachineTerminals {
 
   /** Also throws Failure 'invalid-argument', 'no-such-user'. */
   async openShell(call: Call, machine: Machine, input: ShellInput): Promise<Terminal> {
+    const request = await this.#authorizeShell(call, machine, input);
+    return this.#ports.terminals.shell(leaderOf(machine), request);
+  }
+
+  /** The same, by entering the machine: it need not have a service manager, nor a bus. */
+  async openEnteredShell(call: Call, machine: Machine, input: ShellInput): Promise<Terminal> {
+    const request = await this.#authorizeShell(call, machine, input);
+    return this.#ports.terminals.enteredShell(leaderOf(machine), request);
+  }
+
+  async #authorizeShell(call: Call, machine: Machine, input: ShellInput): Promise<ShellRequest> {
     const user = checkShellUser(input.user);
     this.refuseRootNamespace(machine);
     const command = checkCommand(input.path, input.args);
@@ -55,7 +66,7 @@ export class MachineTerminals {
       owner: machine.owner,
       details: detailsOf(request),
     });
-    return this.#ports.terminals.shell(leaderOf(machine), request);
+    return request;
   }
 
   /**

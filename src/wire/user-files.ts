@@ -13,7 +13,7 @@ export interface UserEntry {
 export function findUser(passwd: string, user: string): UserEntry | undefined {
   for (const line of passwd.split('\n')) {
     const [name = '', , uid = '', gid = '', , home = '', shell = ''] = line.split(':');
-    if (!isId(uid) || !isId(gid) || name === '') continue;
+    if (!isId(uid) || !isId(gid) || name === '' || line.includes('\0')) continue;
     if (name === user || uid === user) return { name, uid: Number(uid), gid: Number(gid), home, shell };
   }
   return undefined;

@@ -141,18 +141,19 @@ for (const seed of seeds) {
     const chance = new Chance(seed);
     using world = new LivingWorld(chance);
     const service = varlinkService(world);
-    const outcomes = { reply: 0, error: 0, replies: 0, stream: 0 };
+    const outcomes = { reply: 0, error: 0, replies: 0, stream: 0, ongoing: 0 };
     const pending: Promise<void>[] = [];
     for (let count = 1; count <= callsPerSeed; count++) {
       const call = parseCall(frameText(randomCall(world)).slice(0, -1));
       if (call.kind === 'protocol-error') continue;
       const { uid, pid } = chance.of(world.callers);
       const credentials = { uid, pid, gid: uid, groups: [], pidfd: undefined };
-      const outcome = service.dispatch(call, { credentials, gone: new AbortController().signal });
+      const outcome = service.dispatch(call, { credentials, gone: new AbortController().signal }, []);
       pending.push(Promise.resolve(outcome).then(async (settled) => {
         outcomes[settled.kind]++;
         if (settled.kind === 'reply') for (const fd of settled.fds ?? []) closeSync(fd);
         if (settled.kind === 'reply' || settled.kind === 'error') return void frameText(settled.parameters as WritableObject);
+        if (settled.kind === 'ongoing') return void frameText(settled.first as WritableObject);
         if (Symbol.iterator in settled.parameters) {
           for (const item of settled.parameters) frameText(item as WritableObject);
           return;

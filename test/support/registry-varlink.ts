@@ -48,10 +48,10 @@ export class VarlinkRegistry implements RegistryHarness {
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),
     ]);
-    this.#own = this.#listen('own', [ownMachineInterface(services), ownOperationsInterface(services)]);
+    this.#own = this.#listen('own', [ownMachineInterface(services), ownOperationsInterface(services)], true);
   }
 
-  #listen(name: string, interfaces: readonly BoundVarlinkInterface[]): TestSocket {
+  #listen(name: string, interfaces: readonly BoundVarlinkInterface[], takesDescriptors = false): TestSocket {
     const { log } = this.world;
     const information = { vendor: 'v', product: 'p', version: '1', url: 'u' };
     const service = new VarlinkService(information, interfaces, {
@@ -60,7 +60,8 @@ export class VarlinkRegistry implements RegistryHarness {
       closeDescriptor: close,
     });
     const server = new VarlinkServer({
-      dispatch: (call, peer) => service.dispatch(call, peer),
+      dispatch: (call, peer, fds) => service.dispatch(call, peer, fds),
+      takesDescriptors,
       failed: (call, error) => service.failed(call, error),
       closeDescriptor: close,
     });
@@ -68,7 +69,7 @@ export class VarlinkRegistry implements RegistryHarness {
     const listener = listenUnix(socket, {
       mode: 0o600,
       backlog: 100,
-      refuseDescriptors: true,
+      refuseDescriptors: !takesDescriptors,
       onShortage: (error) => assert.fail(error),
       onConnection: (stream) => {
         const peer = this.#nextPeer ?? this.#everybody;

@@ -48,20 +48,20 @@ export class VarlinkClient implements Disposable {
   }
 
   /** Resolves with the parameters of the reply; rejects with VarlinkFailure. */
-  async call(method: string, parameters: object = {}): Promise<JsonObject> {
-    const [only] = await this.#exchange(method, parameters, {});
+  async call(method: string, parameters: object = {}, fds: readonly number[] = []): Promise<JsonObject> {
+    const [only] = await this.#exchange(method, parameters, {}, fds);
     return only as JsonObject;
   }
 
   /** With the parameters of all replies. */
-  callMore(method: string, parameters: object = {}): Promise<JsonObject[]> {
-    return this.#exchange(method, parameters, { more: true });
+  callMore(method: string, parameters: object = {}, fds: readonly number[] = []): Promise<JsonObject[]> {
+    return this.#exchange(method, parameters, { more: true }, fds);
   }
 
   /** Calls back for every reply, for as long as the client is not disposed of. */
-  listen(method: string, reply: (parameters: JsonObject) => void): void {
+  listen(method: string, reply: (parameters: JsonObject) => void, parameters: object = {}): void {
     this.#waiting.push({ reply: ({ parameters }) => reply(parameters), fail: () => undefined });
-    this.#stream.write(encodeFrame(call(method, {}, { more: true })));
+    this.#stream.write(encodeFrame(call(method, parameters, { more: true })));
   }
 
   send(bytes: Uint8Array): void {
@@ -73,7 +73,7 @@ export class VarlinkClient implements Disposable {
     this.#fail(new Error('the client has closed the connection'));
   }
 
-  #exchange(method: string, parameters: object, flags: CallFlags): Promise<JsonObject[]> {
+  #exchange(method: string, parameters: object, flags: CallFlags, fds: readonly number[]): Promise<JsonObject[]> {
     const replies: JsonObject[] = [];
     return new Promise((resolve, reject) => {
       if (this.#over) return reject(new Error('the connection is over'));
@@ -84,7 +84,7 @@ export class VarlinkClient implements Disposable {
         },
         fail: reject,
       });
-      this.#stream.write(encodeFrame(call(method, parameters, flags)));
+      this.#stream.write(encodeFrame(call(method, parameters, flags)), fds);
     });
   }
 

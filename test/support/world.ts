@@ -1,6 +1,7 @@
 // A registry in a world of fakes: what the front ends are tested on.
 import { openSync } from 'node:fs';
 import { FakeAuthority } from '../../src/ports/fakes/authority.js';
+import { FakeCommands } from '../../src/ports/fakes/commands.js';
 import { FakeGuestFiles } from '../../src/ports/fakes/guest-files.js';
 import { FakeGuests } from '../../src/ports/fakes/guests.js';
 import { FakeImages } from '../../src/ports/fakes/images.js';
@@ -14,6 +15,7 @@ import type { Pool } from '../../src/ports/pool.js';
 import type { ProcessHandle, Processes } from '../../src/ports/processes.js';
 import { Operations } from '../../src/domain/operations.js';
 import type { IdMapping, UserId } from '../../src/domain/users.js';
+import { MachineCommands } from '../../src/service/commands.js';
 import { ImageKeeper } from '../../src/service/image-changes.js';
 import { ImageCatalogue } from '../../src/service/images.js';
 import { MachineInspector } from '../../src/service/inspector.js';
@@ -135,6 +137,7 @@ export class World implements Disposable {
   readonly guests = new FakeGuests();
   readonly images = new FakeImages();
   readonly terminals = new FakeTerminals(() => openSync('/dev/null', 'r+'));
+  readonly commands = new FakeCommands();
   readonly files = new FakeGuestFiles(() => openSync('/', 'r'));
   readonly log = new FakeLog();
   readonly operations = new Operations();
@@ -174,8 +177,9 @@ export class World implements Disposable {
     const images = new ImageCatalogue(this.images, this.images);
     const keeper = new ImageKeeper(images, this.images, authority, this.operations);
     const files = new MachineFiles(this.files, authority, machines, this.operations);
+    const commands = new MachineCommands({ commands: this.commands, authority, terminals });
     const operations = new OperationDesk(this.operations, authority);
-    return { machines, users, inspector, images, keeper, terminals, files, operations, processes, authority, log, pool };
+    return { machines, users, inspector, images, keeper, terminals, commands, files, operations, processes, authority, log, pool };
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,5 @@
 import {
+  arrayOf,
   enumeration,
   error,
   integer,
@@ -7,10 +8,13 @@ import {
   required,
   string,
   structure,
+  unsigned64,
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
-import { anyone, polkit } from '../authorization.js';
-import { normalizedPath, processId, referenceFields, timestamp } from './types.js';
+import { anyone, polkit, shell } from '../authorization.js';
+import {
+  absolutePath, environmentList, normalizedPath, processId, referenceFields, signalNumber, timestamp, userNameOrId,
+} from './types.js';
 
 const machineClass = enumeration('MachineClass', 'What kind of machine it is.', {
   container: 'Shares the kernel of the host.',
@@ -31,6 +35,16 @@ const machineEvent = enumeration('MachineEvent', 'What is told of a machine.', {
   changed: 'Its state is another.',
   removed: 'It is no more: this is what was last known of it.',
 });
+
+const execResult = enumeration('ExecResult', 'How a command ended.', {
+  exited: 'By itself, with a status.',
+  signaled: 'By a signal.',
+  timeout: 'It was ended when its time was over.',
+  canceled: 'It was ended because nobody wants it any more.',
+});
+
+const descriptorIndex = integer({ minimum: 0, maximum: 252 });
+const executionId = integer({ minimum: 1 });
 
 const machine = structure('Machine', 'What the registry knows of a machine.', {
   name: required(string, 'Its name.'),
@@ -55,7 +69,7 @@ const machine = structure('Machine', 'What the registry knows of a machine.', {
 export const ownMachineVarlink = varlinkInterface({
   name: 'io.machined.Machine',
   documentation: 'Machines: what io.systemd.Machine has no method for.',
-  types: [machineClass, machineState, machineEvent, machine, processId, timestamp],
+  types: [machineClass, machineState, machineEvent, machine, execResult, processId, timestamp],
   methods: {
     Unbind: method({
       documentation: 'Takes away a mount that BindMount has made in a container.',
@@ -65,6 +79,54 @@ export const ownMachineVarlink = varlinkInterface({
       },
       output: {},
       extra: { authorization: polkit('manage-machines', { subject: 'name', verb: 'unbind' }) },
+    }),
+    Exec: method({
+      documentation: [
+        'Runs a command in a machine, as one of its users, without a terminal. With \'more\' there is a first reply as soon as it',
+        'runs, with id and pid; the last or only reply comes when it has ended. When the caller hangs up, it is ended with all of',
+        'its processes.',
+      ].join('\n'),
+      input: {
+        ...referenceFields,
+        user: nullable(userNameOrId, 'Who runs it; root, if absent.'),
+        command: required(arrayOf(string), 'The program, an absolute path or a name to be found in PATH, and its arguments.'),
+        environment: nullable(environmentList, 'Variables beside HOME, USER, LOGNAME, SHELL and PATH, as KEY=value.'),
+        workingDirectory: nullable(absolutePath, "Where it runs; the user's home directory, if absent."),
+        timeLimitUSec: nullable(unsigned64({ text: true }), 'After so many µs it is ended, with all of its processes.', { acceptsNull: true }),
+        inputFileDescriptor: nullable(descriptorIndex, 'Its standard input, an index into the descriptors that come along; /dev/null, if absent.'),
+        outputFileDescriptor: nullable(descriptorIndex, 'Its standard output, likewise.'),
+        errorFileDescriptor: nullable(descriptorIndex, 'Its standard error, likewise.'),
+      },
+      output: {
+        id: nullable(integer(), 'By this number SignalExec knows it.'),
+        pid: nullable(integer(), 'Its PID on the host.'),
+        result: nullable(execResult, 'How it ended.'),
+        status: nullable(integer(), 'Its exit status, if it exited.'),
+        signal: nullable(integer(), 'The signal that ended it, if one did.'),
+      },
+      more: 'supports',
+      extra: { authorization: shell },
+    }),
+    SignalExec: method({
+      documentation: 'Sends a signal to a command that the caller has started with Exec; root, to any.',
+      input: { id: required(executionId, 'Which one.'), signal: required(signalNumber, 'The number of the signal.') },
+      output: {},
+      extra: { authorization: anyone },
+    }),
+    OpenShell: method({
+      documentation: 'Opens a terminal in a machine with a program on it that enters the machine, also where that has no service manager.',
+      input: {
+        ...referenceFields,
+        user: nullable(userNameOrId, 'Who runs it; root, if absent.'),
+        path: nullable(absolutePath, "The program; the user's shell, if absent."),
+        args: nullable(arrayOf(string), 'Its arguments, argv[0] first.'),
+        environment: nullable(environmentList, 'Variables, as KEY=value.'),
+      },
+      output: {
+        ptyFileDescriptor: required(integer(), 'The terminal, an index into the descriptors that come along.'),
+        ptyPath: required(string, 'Its path in the machine.'),
+      },
+      extra: { authorization: shell },
     }),
     Subscribe: method({
       documentation: 'Tells which machines there are, and then, until the caller hangs up, which come, change and go.',
@@ -79,6 +141,7 @@ export const ownMachineVarlink = varlinkInterface({
     NotAvailable: error('This cannot be had of such a machine.'),
     NotSupported: error('This cannot be done to such a machine.'),
     NoSuchUser: error('The machine has no such user.'),
+    NoSuchExecution: error('No such command runs.'),
     TooManyOperations: error('Too much is under way already; try again later.'),
   },
 });

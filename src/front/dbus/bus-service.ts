@@ -8,6 +8,7 @@ import type { Machines } from '../../service/machines.js';
 import { BusError } from '../../transport/dbus/bus-error.js';
 import { escapeLabel } from '../../wire/dbus/object-path.js';
 import type { Variant } from '../../wire/dbus/value.js';
+import { Departures } from './departures.js';
 import { imageObjects } from './image-object.js';
 import { logControlObject } from './log-control-object.js';
 import { machineObjects } from './machine-object.js';
@@ -33,6 +34,7 @@ const announcementsPerTurn = 50;
 export class BusService implements Disposable {
   readonly #connection: BusConnection;
   readonly #observations: readonly Disposable[];
+  readonly #departures: Departures;
   readonly #ports: BusServicePorts;
   #announcing: NodeJS.Immediate | undefined;
   readonly #callers = new Map<string, Promise<Caller>>();
@@ -45,7 +47,8 @@ export class BusService implements Disposable {
       replyError: (call, name, message) => connection.replyError(call, name, message),
       callerOf: (uniqueName) => this.#callerOf(uniqueName),
     };
-    const server = new ObjectServer(objectTree(services, ports.log), {
+    this.#departures = new Departures(connection);
+    const server = new ObjectServer(objectTree(services, ports.log, this.#departures), {
       bus: serverBus,
       authority: ports.authority,
       log: ports.log,
@@ -94,6 +97,7 @@ export class BusService implements Disposable {
   [Symbol.dispose](): void {
     clearImmediate(this.#announcing);
     for (const observation of this.#observations) observation[Symbol.dispose]();
+    this.#departures[Symbol.dispose]();
   }
 
   /**
@@ -165,14 +169,14 @@ function ownedByAnother(): BusError {
   return new BusError('org.freedesktop.DBus.Error.AddressInUse', `${busName} is owned by another process`);
 }
 
-function objectTree(services: ManagerServices, log: Log): ObjectTree {
+function objectTree(services: ManagerServices, log: Log, departures: Departures): ObjectTree {
   const { machines, images } = services;
   const tree = new ObjectTree();
   tree.addObject(managerPath, managerObject(services));
   tree.addFamily(machinesPath, machineObjects(services), () => Array.from(machines.all(), ({ name }) => escapeLabel(name)));
   tree.addFamily(imagesPath, imageObjects(services), async () => (await images.list()).map(({ name }) => escapeLabel(name)));
   tree.addObject(logControlPath, logControlObject(log));
-  tree.addHiddenObject(ownPath, ownManagerObject(services));
+  tree.addHiddenObject(ownPath, ownManagerObject(services, departures));
   return tree;
 }
 

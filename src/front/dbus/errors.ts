@@ -10,6 +10,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
   'machine-exists': `${machine1}MachineExists`,
   'no-such-image': `${machine1}NoSuchImage`,
   'no-such-user': `${machine1}NoSuchUser`,
+  'no-such-execution': 'io.machined.NoSuchExecution',
   'no-such-user-mapping': `${machine1}NoSuchUserMapping`,
   // the original has one name for users and groups, and for "none of mine" and "the host's"
   'no-such-group-mapping': `${machine1}NoSuchUserMapping`,

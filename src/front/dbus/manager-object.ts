@@ -12,6 +12,7 @@ import type { Machine, MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
 import type { Pool } from '../../ports/pool.js';
 import type { Processes } from '../../ports/processes.js';
+import type { MachineCommands } from '../../service/commands.js';
 import type { OperationDesk } from '../../service/operation-desk.js';
 import type { RegisterRequest } from '../../service/machines.js';
 import type { ShellInput } from '../../service/terminals.js';
@@ -28,6 +29,7 @@ import { bindInterface, type ObjectKind } from './objects.js';
 import { imagePath, machinePath } from './paths.js';
 
 export interface ManagerServices extends MachineServices, ImageServices {
+  readonly commands: MachineCommands;
   readonly users: Users;
   readonly pool: Pool;
   readonly processes: Processes;

@@ -14,6 +14,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>
   'machine-exists': `${machine}MachineExists`,
   'no-such-image': 'io.systemd.MachineImage.NoSuchImage',
   'no-such-user': `${machine}NoSuchUser`,
+  'no-such-execution': 'io.machined.Machine.NoSuchExecution',
   'no-such-user-mapping': `${machine}NoSuchUser`,
   'no-such-group-mapping': `${machine}NoSuchGroup`,
   'user-in-host-range': `${machine}UserInHostRange`,

@@ -1,7 +1,7 @@
 import type { Authorization } from '../../contract/authorization.js';
 import type { MethodExtra } from '../../contract/varlink/types.js';
 import { varlinkServiceVarlink } from '../../contract/varlink/service.js';
-import { isFailure, systemFailure } from '../../domain/failure.js';
+import { invalidArgument, isFailure, systemFailure } from '../../domain/failure.js';
 import type { Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
 import type { Call } from '../../service/call.js';
@@ -20,6 +20,8 @@ export interface VarlinkCall extends Call {
   withAuthorization(authorization: Authorization): VarlinkCall;
   /** The descriptor goes with the reply, and is closed then, or when the call has failed. Returns its index in the reply. */
   passDescriptor(fd: number): number;
+  /** The descriptor of this index that came with the call; it is closed when the handler is done. Throws Failure 'invalid-argument'. */
+  descriptor(parameter: string, index: number): number;
 }
 
 /** Several replies to one call: all that there are, or whatever comes as long as the caller listens. */
@@ -42,6 +44,18 @@ export class Replies<T extends object> {
   }
 }
 
+/** A first reply at once, and the last one when what has been begun is over. For callers that accept several. */
+export class Ongoing<T extends object> {
+  readonly first: T;
+  readonly last: Promise<T>;
+
+  /** `last` must not reject. */
+  constructor(first: T, last: Promise<T>) {
+    this.first = first;
+    this.last = last;
+  }
+}
+
 /** An error of the interface's own that no Failure stands for. */
 export class MethodError extends Error {
   override readonly name = 'MethodError';
@@ -55,7 +69,7 @@ export class MethodError extends Error {
   }
 }
 
-type Result<M extends Method> = Output<M> | Replies<Output<M>>;
+type Result<M extends Method> = Output<M> | Replies<Output<M>> | Ongoing<Output<M>>;
 
 /** One handler per declared method. undefined: the method is described, but there is none, as with the original. */
 export type VarlinkHandlers<D extends Interface> = {
@@ -122,7 +136,7 @@ export class VarlinkService {
     return { ...declaration, methods };
   }
 
-  dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome> {
+  dispatch(call: MethodCall, peer: Peer, fds: readonly number[]): Outcome | Promise<Outcome> {
     const resolved = this.#methods.resolve(call);
     if (!resolved.ok) return errorOutcome(resolved);
     const { method } = resolved.entry;
@@ -131,7 +145,7 @@ export class VarlinkService {
     const passed: number[] = [];
     let result: unknown;
     try {
-      result = handle(resolved.input as never, new PeerCall(call, peer, authorization, passed));
+      result = handle(resolved.input as never, new PeerCall({ call, peer, fds, passed }, authorization));
     } catch (error) {
       return this.#failure(call, error, passed, ownErrors);
     }
@@ -157,33 +171,45 @@ export class VarlinkService {
   }
 }
 
+interface DispatchedCall {
+  readonly call: MethodCall;
+  readonly peer: Peer;
+  /** What came with it. */
+  readonly fds: readonly number[];
+  /** What is to go with its reply. */
+  readonly passed: number[];
+}
+
 class PeerCall implements VarlinkCall {
   readonly authorization: Authorization;
   readonly more: boolean;
   readonly interactive: boolean;
-  readonly #call: MethodCall;
-  readonly #peer: Peer;
-  readonly #passed: number[];
+  readonly #dispatched: DispatchedCall;
 
-  constructor(call: MethodCall, peer: Peer, authorization: Authorization, passed: number[]) {
-    this.#call = call;
-    this.#peer = peer;
-    this.#passed = passed;
+  constructor(dispatched: DispatchedCall, authorization: Authorization) {
+    const { call } = dispatched;
+    this.#dispatched = dispatched;
     this.authorization = authorization;
     this.more = call.more;
     this.interactive = call.parameters['allowInteractiveAuthentication'] === true;
   }
 
   withAuthorization(authorization: Authorization): VarlinkCall {
-    return new PeerCall(this.#call, this.#peer, authorization, this.#passed);
+    return new PeerCall(this.#dispatched, authorization);
   }
 
   passDescriptor(fd: number): number {
-    return this.#passed.push(fd) - 1;
+    return this.#dispatched.passed.push(fd) - 1;
+  }
+
+  descriptor(parameter: string, index: number): number {
+    const fd = this.#dispatched.fds[index];
+    if (fd === undefined) throw invalidArgument(parameter, `No descriptor ${index} has come with the call`);
+    return fd;
   }
 
   async caller(): Promise<Caller> {
-    const peer = this.#peer;
+    const peer = this.#dispatched.peer;
     const { uid, pid, pidfd } = peer.credentials;
     return {
       uid, pid, busName: undefined, pidfd,
@@ -198,6 +224,7 @@ function outcomeOf(result: unknown, passed: readonly number[]): Outcome {
   if (result instanceof Replies) {
     return { kind: result.kind, parameters: result.items } as Outcome;
   }
+  if (result instanceof Ongoing) return { kind: 'ongoing', first: result.first as object, last: result.last as Promise<object> };
   return { kind: 'reply', parameters: result as object, fds: passed };
 }
 

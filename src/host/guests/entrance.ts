@@ -3,14 +3,14 @@ import { fstatSync, openSync, statSync } from 'node:fs';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import { UndoStack } from '../../domain/undo.js';
-import { mapOut } from '../../domain/users.js';
+import { mapOut, nobodyId } from '../../domain/users.js';
 import { findGroups, findUser, type UserEntry } from '../../wire/user-files.js';
-import { withFileRightsOf } from '../kernel/guest-root.js';
+import { locateInRoot, mayExecute, withFileRightsOf } from '../kernel/guest-root.js';
 import { close, duplicate } from '../kernel/libc.js';
 import { readProcFile } from '../kernel/proc-file.js';
 import { parseCgroup, parseIdMappings } from '../kernel/processes.js';
-import { failureOf } from '../kernel/system-error.js';
-import { inRootOf, type GuestUser } from './guest-root-user.js';
+import { errnoNameOf, failureOf } from '../kernel/system-error.js';
+import { inRootOf, standIn, type GuestUser } from './guest-root-user.js';
 import { locateIfThere, readInRoot } from './read-in-root.js';
 
 /** In the order in which their descriptors come; the files of /proc/PID/ns. */
@@ -25,6 +25,8 @@ export interface Entrance {
   readonly hostGroups: readonly number[];
   /** Those of the guest that are not the helper's own: a descriptor of each, then of the root and the home directory. */
   readonly namespaces: readonly NamespaceKind[];
+  /** Its files are the host's own. */
+  readonly isHost: boolean;
   /** The leader's cgroup, from the root of the cgroup v2 tree; '' where there is none. */
   readonly cgroup: string;
   /** The capabilities that the guest may have, proc_pid_status(5)'s CapBnd in hexadecimal, and those of the helper. */
@@ -36,49 +38,21 @@ export interface Entrance {
 /** Where there is no user database, there is root. */
 const superuser: UserEntry = { name: 'root', uid: 0, gid: 0, home: '/root', shell: '/bin/sh' };
 
+/** An entrance, and its descriptors, which the caller closes. */
+export interface OpenEntrance<T extends Entrance = Entrance> {
+  readonly entrance: T;
+  readonly fds: readonly number[];
+}
+
 /**
  * For a user, by name or id, to run a program; '' is the user's shell. Undefined if there is no such user. It may wait for
- * ever: only a helper process may call this. The caller closes the descriptors. Throws Failure 'system': ENOENT (no such
- * program), ESRCH, EACCES.
+ * ever: only a helper process may call this. Throws Failure 'system': ENOENT (no such program), ESRCH, EACCES.
  */
-export function findEntrance(
-  leader: ProcessIdentity,
-  userName: string,
-  program: string,
-): { readonly entrance: Entrance; readonly fds: readonly number[] } | undefined {
+export function findEntrance(leader: ProcessIdentity, userName: string, program: string): OpenEntrance | undefined {
   return explained(leader, () =>
-    inRootOf(leader, (root, rootUser, pin) => {
-      using opened = new UndoStack();
-      const keep = (fd: number) => {
-        opened.defer(() => close(fd));
-        return fd;
-      };
-      const user = lookUp(root, rootUser, userName);
-      if (user === undefined) return undefined;
-      requireProgramIn(root, program === '' ? user.entry.shell : program);
-      const namespaces = namespaceKinds.filter((kind) => !isOwn(leader.pid, kind));
-      const fds = namespaces.map((kind) => keep(openSync(`/proc/${leader.pid}/ns/${kind}`, 'r')));
-      fds.push(keep(duplicate(root)), keep(locateHome(root, user.entry.home) ?? duplicate(root)));
-      const cgroup = parseCgroup(readProcFile(`/proc/${leader.pid}/cgroup`) ?? '');
-      const status = readProcFile(`/proc/${leader.pid}/status`) ?? '';
-      const hostUser = mapOut(parseIdMappings(readProcFile(`/proc/${leader.pid}/uid_map`) ?? ''), user.entry.uid);
-      if (hostUser === undefined) return undefined; // nobody can be that user there
-      const groupMap = parseIdMappings(readProcFile(`/proc/${leader.pid}/gid_map`) ?? '');
-      pin.assertAlive(); // so that all of it is this process's
-      opened.keep();
-      return {
-        entrance: {
-          user: user.entry,
-          hostUser,
-          hostGroups: [user.entry.gid, ...user.groups].flatMap((gid) => mapOut(groupMap, gid) ?? []),
-          namespaces,
-          cgroup,
-          capabilities: capabilitiesIn(status),
-          ownCapabilities: capabilitiesIn(readProcFile('/proc/self/status') ?? ''),
-          noNewPrivileges: /^NoNewPrivs:\t1$/m.test(status),
-        },
-        fds,
-      };
+    gather(leader, userName, [], (root, { user }) => {
+      requireProgramIn(root, program === '' ? user.shell : program);
+      return { directory: locateHome(root, user.home), found: {} };
     }),
   );
 }
@@ -91,6 +65,94 @@ export function isKnown(leader: ProcessIdentity, userName: string, program: stri
   return explained(leader, () =>
     inRootOf(leader, (root, rootUser) => lookUp(root, rootUser, userName) !== undefined && isProgramIn(root, program)),
   );
+}
+
+/** What a command needs, beside the user. */
+export interface CommandNeeds {
+  /** With a slash in it, a path; otherwise it is looked for in `searchPath`. */
+  readonly program: string;
+  /** Directories, with colons between. */
+  readonly searchPath: string;
+  /** An absolute path; null is the user's home directory, or the root directory if there is none. */
+  readonly directory: string | null;
+}
+
+/** An entrance for a command: its programs as absolute paths. Holds the PID namespace and the files also if they are our own. */
+export interface CommandEntrance extends Entrance {
+  readonly program: string;
+  /** env(1); null if there is none. */
+  readonly environmentTool: string | null;
+}
+
+/**
+ * Undefined if there is no such user. It may wait for ever: only a helper process may call this. Throws Failure 'system':
+ * ENOENT, ENOTDIR, EACCES (the program or directory is not there, is none, or not for this user), ESRCH.
+ */
+export function findCommandEntrance(leader: ProcessIdentity, userName: string, needs: CommandNeeds): OpenEntrance<CommandEntrance> | undefined {
+  return explained(leader, () =>
+    gather(leader, userName, ['mnt', 'pid'], (root, identity) =>
+      withRightsOf(identity, () => {
+        const program = findProgramIn(root, needs, identity.user);
+        const environmentTool = ['/usr/bin/env', '/bin/env'].find((file) => accessToProgram(root, file) === undefined) ?? null;
+        return { directory: openDirectoryIn(root, needs.directory, identity.user), found: { program, environmentTool } };
+      }),
+    ),
+  );
+}
+
+/** A user of the guest, with the host's ids. */
+type UserIdentity = Pick<Entrance, 'user' | 'hostUser' | 'hostGroups'>;
+
+/** `look` finds a descriptor of the working directory, which is the root directory if there is none, and what else is needed. */
+function gather<T>(
+  leader: ProcessIdentity,
+  userName: string,
+  alwaysEntered: readonly NamespaceKind[],
+  look: (root: number, identity: UserIdentity) => { readonly directory: number | undefined; readonly found: T },
+): OpenEntrance<Entrance & T> | undefined {
+  return inRootOf(leader, (root, rootUser, pin) => {
+    using opened = new UndoStack();
+    const keep = (fd: number) => {
+      opened.defer(() => close(fd));
+      return fd;
+    };
+    const identity = identify(leader, lookUp(root, rootUser, userName));
+    if (identity === undefined) return undefined;
+    const { directory, found } = look(root, identity);
+    const workingDirectory = keep(directory ?? duplicate(root));
+    const namespacesOf = standIn(leader);
+    const isHost = isOwn(namespacesOf, 'mnt');
+    const namespaces = namespaceKinds.filter((kind) => alwaysEntered.includes(kind) || !isOwn(namespacesOf, kind));
+    const fds = namespaces.map((kind) => keep(openSync(`/proc/${namespacesOf}/ns/${kind}`, 'r')));
+    fds.push(keep(duplicate(root)), workingDirectory);
+    const cgroup = parseCgroup(readProcFile(`/proc/${leader.pid}/cgroup`) ?? '');
+    const status = readProcFile(`/proc/${leader.pid}/status`) ?? '';
+    pin.assertAlive(); // so that all of it is this process's
+    opened.keep();
+    return {
+      entrance: {
+        ...identity,
+        ...found,
+        namespaces,
+        isHost,
+        cgroup,
+        capabilities: capabilitiesIn(status),
+        ownCapabilities: capabilitiesIn(readProcFile('/proc/self/status') ?? ''),
+        noNewPrivileges: /^NoNewPrivs:\t1$/m.test(status),
+      },
+      fds,
+    };
+  });
+}
+
+/** Undefined if there is no such user, or nobody can be that user there. */
+function identify(leader: ProcessIdentity, found: ReturnType<typeof lookUp>): UserIdentity | undefined {
+  if (found === undefined) return undefined;
+  const { entry: user, groups } = found;
+  const hostUser = mapOut(parseIdMappings(readProcFile(`/proc/${leader.pid}/uid_map`) ?? ''), user.uid);
+  if (hostUser === undefined) return undefined;
+  const groupMap = parseIdMappings(readProcFile(`/proc/${leader.pid}/gid_map`) ?? '');
+  return { user, hostUser, hostGroups: [user.gid, ...groups].flatMap((gid) => mapOut(groupMap, gid) ?? []) };
 }
 
 /** Throws Failure 'system': ENOENT if the guest has no such program, ESRCH, EACCES. Only a helper process may call this. */
@@ -132,6 +194,71 @@ function isProgramIn(root: number, program: string): boolean {
   const status = fstatSync(located);
   close(located);
   return status.isFile() && (status.mode & 0o111) !== 0;
+}
+
+/** The guest's own root may go everywhere, which it could not with the ids that it has here alone. */
+function withRightsOf<T>({ user, hostUser, hostGroups }: UserIdentity, work: () => T extends PromiseLike<unknown> ? never : T): T {
+  if (user.uid === 0 || process.geteuid?.() !== 0) return work();
+  process.setgroups?.([...hostGroups]);
+  try {
+    return withFileRightsOf(hostUser, hostGroups[0] ?? nobodyId, work);
+  } finally {
+    process.setgroups?.([]);
+  }
+}
+
+/** As execvp(3) looks: a program that may not be run is only an error if there is no other one. */
+function findProgramIn(root: number, { program, searchPath }: CommandNeeds, user: UserEntry): string {
+  const directories = program.includes('/') ? [] : searchPath.split(':').filter((directory) => directory.startsWith('/'));
+  const candidates = program.includes('/') ? [program] : directories.map((directory) => `${directory.replace(/\/+$/, '')}/${program}`);
+  let refused = false;
+  for (const candidate of candidates) {
+    const refusal = accessToProgram(root, candidate);
+    if (refusal === undefined) return candidate;
+    refused ||= refusal === 'EACCES';
+  }
+  if (refused) throw systemFailure('EACCES', `${program} of the machine cannot be run by its user ${user.name}`);
+  throw systemFailure('ENOENT', `The machine has no program ${program}`);
+}
+
+/** undefined: it can be run. */
+function accessToProgram(root: number, program: string): 'ENOENT' | 'EACCES' | undefined {
+  try {
+    const located = locateIfThere(root, program.slice(1));
+    if (located === undefined) return 'ENOENT';
+    try {
+      return fstatSync(located).isFile() && mayExecute(located) ? undefined : 'EACCES';
+    } finally {
+      close(located);
+    }
+  } catch (error) {
+    if (errnoNameOf(error) === 'EACCES') return 'EACCES';
+    if (errnoNameOf(error) === 'ELOOP' || errnoNameOf(error) === 'ENAMETOOLONG') return 'ENOENT';
+    throw error;
+  }
+}
+
+function openDirectoryIn(root: number, directory: string | null, user: UserEntry): number | undefined {
+  if (directory === null) return openHome(root, user);
+  let located: number;
+  try {
+    located = locateInRoot(root, directory.slice(1) || '.');
+  } catch (error) {
+    throw failureOf(error, `The machine's directory ${directory} cannot be entered by its user ${user.name}`);
+  }
+  if (fstatSync(located).isDirectory() && mayExecute(located)) return located;
+  const errno = fstatSync(located).isDirectory() ? 'EACCES' : 'ENOTDIR';
+  close(located);
+  throw systemFailure(errno, `${directory} of the machine is no directory that its user ${user.name} can enter`);
+}
+
+function openHome(root: number, { home }: UserEntry): number | undefined {
+  try {
+    return locateHome(root, home);
+  } catch (error) {
+    if (errnoNameOf(error) === 'EACCES') return undefined;
+    throw error;
+  }
 }
 
 function locateHome(root: number, home: string): number | undefined {

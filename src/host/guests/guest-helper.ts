@@ -6,7 +6,7 @@ import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
 import { bindMount, copyFiles, locateCopy, openRootDirectory, removeCopyLeftovers, unbindMount } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
-import { findEntrance, isKnown, requireProgram } from './entrance.js';
+import { findCommandEntrance, findEntrance, isKnown, requireProgram } from './entrance.js';
 import { connectBus, openTerminal } from './guest-doors.js';
 import { readOsRelease } from './os-release.js';
 import { WorkMeter, type Meter } from './work-meter.js';
@@ -56,6 +56,10 @@ const tasks: TaskHandlers = {
     return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
   },
   'is-known': ({ leader, user, program }) => ({ output: isKnown(identityOf(leader), user, program) }),
+  'find-command': ({ leader, user, needs }) => {
+    const found = findCommandEntrance(identityOf(leader), user, needs);
+    return found === undefined ? { output: null } : { output: found.entrance, fds: found.fds };
+  },
   'require-program': ({ leader, program }) => {
     requireProgram(identityOf(leader), program);
     return { output: null };

@@ -8,6 +8,11 @@ import { PinnedProcess } from './pinned-process.js';
 /** Its root directory is the daemon's own, for whoever may not look at that of another user's process. */
 const initPid = 1;
 
+/** By whose /proc directory the root directory and the namespaces of a process are found. */
+export function standIn({ pid }: ProcessIdentity): number {
+  return pid === initPid ? process.pid : pid;
+}
+
 /** The host's ids of a user in a guest. */
 export interface GuestUser {
   readonly uid: number;
@@ -21,7 +26,7 @@ export interface GuestUser {
  */
 export function inRootOf<T>(leader: ProcessIdentity, work: (root: number, user: GuestUser | undefined, pin: PinnedProcess) => T): T {
   using pin = new PinnedProcess(leader);
-  const root = openRootOf(leader.pid === initPid ? process.pid : leader.pid);
+  const root = openRootOf(standIn(leader));
   try {
     const user = rootUserOf(leader.pid);
     pin.assertAlive(); // so that root directory and user are this process's

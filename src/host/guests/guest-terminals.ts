@@ -94,6 +94,12 @@ export class GuestTerminals implements Terminals, Disposable {
     return terminal.take();
   }
 
+  async enteredShell(leader: ProcessIdentity, request: ShellRequest): Promise<Terminal> {
+    using terminal = await this.#openTerminal(leader);
+    await this.#enter(leader, terminal, request);
+    return terminal.take();
+  }
+
   /** Users may be known to the guest alone, by a service of its own; and what cannot be read, its systemd may yet find. */
   async #isKnown(leader: ProcessIdentity, request: ShellRequest): Promise<boolean> {
     const { user } = request;

@@ -1,6 +1,6 @@
 // What the daemon and its helpers say to each other over a socket: one JSON value a line, and descriptors beside it.
 import type { ProcessIdentity } from '../../domain/machine.js';
-import type { Entrance } from './entrance.js';
+import type { CommandEntrance, CommandNeeds, Entrance } from './entrance.js';
 import type { CopyRecord } from './copy-records.js';
 import type { GuestUser } from './guest-root-user.js';
 import type { BindRequest, CopyRequest } from '../../ports/guest-files.js';
@@ -30,6 +30,8 @@ export interface Tasks {
   /** For a user, and a program or '' for that user's shell; null: there is no such user. Its descriptors: see Entrance. */
   'find-entrance': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, Entrance | null>;
   'is-known': Task<{ readonly leader: LeaderText; readonly user: string; readonly program: string }, boolean>;
+  /** null: there is no such user. Its descriptors: see Entrance. */
+  'find-command': Task<{ readonly leader: LeaderText; readonly user: string; readonly needs: CommandNeeds }, CommandEntrance | null>;
   /** Fails with ENOENT if there is none. */
   'require-program': Task<{ readonly leader: LeaderText; readonly program: string }, null>;
   /** May take hours. */

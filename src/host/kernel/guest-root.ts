@@ -1,12 +1,15 @@
 // Opening files below the root directory of a process that may be hostile: openat2(2), setfsuid(2).
 import { closeSync, constants, openSync } from 'node:fs';
 import { bind, check, errno, type Memory } from './libc.js';
-import { errnos } from './system-error.js';
+import { errnos, SystemError } from './system-error.js';
 
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_IN_ROOT = 0x10;
 const O_CLOEXEC = 0o2000000;
 const O_PATH = 0o10000000;
+const X_OK = 1;
+const AT_EACCESS = 0x200;
+const AT_EMPTY_PATH = 0x1000;
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_SECUREBITS = 28;
 const SECBIT_NO_SETUID_FIXUP = 1 << 2;
@@ -15,6 +18,10 @@ const SIGKILL = 9;
 const openAt2 = bind<(number: 437, directory: number, path: Memory, how: Memory, size: number) => number>(
   'long syscall(long, long, const void *, const void *, long)',
 );
+const accessAt = bind<(number: 439, fd: number, path: Memory, mode: number, flags: number) => number>(
+  'long syscall(long, long, const void *, long, long)',
+);
+const emptyPath = Buffer.from('\0');
 const setFileSystemUser = bind<(uid: number) => number>('int setfsuid(unsigned int)');
 const setFileSystemGroup = bind<(gid: number) => number>('int setfsgid(unsigned int)');
 const processControl = bind<(option: number, a: number, b: number, c: number, d: number) => number>(
@@ -47,6 +54,14 @@ export function locateInRoot(root: number, path: string, followsLast = true): nu
  * openat2(2). A guest that does nothing else may have its way in the end.
  */
 const mostAttempts = 1000;
+
+/** Whether this thread may execute the file, or enter the directory, that locateInRoot found: faccessat2(2). */
+export function mayExecute(located: number): boolean {
+  if (accessAt(439, located, emptyPath, X_OK, AT_EACCESS | AT_EMPTY_PATH) === 0) return true;
+  const reason = errno();
+  if (reason === errnos.EACCES || reason === errnos.EPERM) return false;
+  throw new SystemError(reason, 'faccessat2');
+}
 
 /** Opens what locateInRoot found, now that it is known to be something that can be read without side effects. */
 export function openLocated(located: number): number {

@@ -121,6 +121,13 @@ const syscall4 = bind<(number: number, a: number, b: number, c: Memory | null, d
   'long syscall(long, long, long, void *, long)',
 );
 
+const syscall3 = bind<(number: number, a: number, b: number, c: number) => number>('long syscall(long, long, long, long)');
+
+/** No program that is started from now on inherits this descriptor or a higher one: close_range(2). Throws SystemError. */
+export function closeOnExec(first: number): void {
+  check(syscall3(436, first, 0x7fffffff, CLOSE_RANGE_CLOEXEC), 'close_range');
+}
+
 /** pidfd_open(2) */
 export function pidfdOpen(pid: number, flags: number): number {
   return syscall2(434, pid, flags);
@@ -131,6 +138,7 @@ export function pidfdSendSignal(pidfd: number, signal: number): number {
   return syscall4(424, pidfd, signal, null, 0);
 }
 
+const CLOSE_RANGE_CLOEXEC = 4;
 const F_SETFD = 2;
 const F_GETFL = 3;
 const F_SETFL = 4;

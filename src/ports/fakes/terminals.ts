@@ -47,6 +47,10 @@ export class FakeTerminals implements Terminals {
     return this.#terminal(leader, request);
   }
 
+  enteredShell(leader: ProcessIdentity, request: ShellRequest): Promise<Terminal> {
+    return this.shell(leader, request);
+  }
+
   #guest({ pid }: ProcessIdentity): FakeTerminalGuest {
     const guest = this.guests.get(pid);
     const errno = guest === undefined ? 'ESRCH' : guest.errno;

@@ -7,6 +7,8 @@ export type Outcome =
   /** The descriptors go with the reply, and are closed then, whether or not it could be sent. */
   | { readonly kind: 'reply'; readonly parameters: object; readonly fds?: readonly number[] }
   | { readonly kind: 'error'; readonly error: string; readonly parameters: object }
+  /** One reply now, and one when what has been begun is over, which ends the call; the promise does not reject. */
+  | { readonly kind: 'ongoing'; readonly first: object; readonly last: Promise<object> }
   /** Several replies, the last of which ends the call; at least one. */
   | { readonly kind: 'replies'; readonly parameters: Iterable<object> | AsyncIterable<object> }
   /** Replies as things happen, until the caller hangs up: none of them is the last. */
@@ -21,8 +23,11 @@ export interface Peer {
 
 export interface ServerConnectionOptions {
   readonly stream: ByteStream;
-  dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome>;
-  /** Closes a descriptor that a client sent although no method takes any, or that was sent with a reply. */
+  /** `fds` came with the call, and are closed when the outcome is there. */
+  dispatch(call: MethodCall, peer: Peer, fds: readonly number[]): Outcome | Promise<Outcome>;
+  /** Whether methods take descriptors; otherwise those that come are closed at once. */
+  readonly takesDescriptors?: boolean;
+  /** Closes a descriptor that a client sent, or that was sent with a reply. */
   closeDescriptor(fd: number): void;
   /** The connection is over, for whatever reason. */
   closed(): void;
@@ -35,10 +40,17 @@ const highWaterMark = 1 << 20;
 /** Calls that a client may send ahead of their replies before it is made to wait, and their characters in all. */
 const pipelineLimit = 1024;
 const pipelineLengthLimit = 1 << 20;
+/** Descriptors that a client may have here; one that sends more is disconnected. */
+const descriptorLimit = 8;
 /** Replies are gathered up to this many characters before they are handed to the kernel. */
 const batchLength = 1 << 16;
 
 const nothing: readonly number[] = [];
+
+interface ReceivedCall {
+  readonly call: MethodCall;
+  readonly fds: readonly number[];
+}
 
 /**
  * The server's end of a Varlink connection: calls are carried out one after the other, in the order in which they came,
@@ -48,7 +60,9 @@ export class ServerConnection {
   readonly #options: ServerConnectionOptions;
   readonly #stream: ByteStream;
   readonly #reader = new FrameReader();
-  readonly #calls: MethodCall[] = [];
+  readonly #calls: ReceivedCall[] = [];
+  /** Descriptors that have come with calls and are not closed yet. */
+  #held = 0;
   /** Characters of the calls that came since there was last none to be carried out. */
   #callsLength = 0;
   readonly #peer: Peer;
@@ -93,16 +107,18 @@ export class ServerConnection {
   }
 
   #receive(bytes: Uint8Array, fds: readonly number[]): void {
-    for (const fd of fds) this.#options.closeDescriptor(fd);
+    const taken = this.#takeIn(fds);
+    if (taken === undefined) return this.#protocolViolated();
     try {
-      this.#reader.push(bytes, nothing);
+      this.#reader.push(bytes, taken);
       for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
         const call = parseCall(frame.text);
         if (call.kind === 'protocol-error') {
+          this.#release(frame.fds);
           this.#protocolViolated();
           return;
         }
-        this.#calls.push(call);
+        this.#calls.push({ call, fds: frame.fds });
         this.#callsLength += frame.text.length;
       }
     } catch (error) {
@@ -112,6 +128,20 @@ export class ServerConnection {
     }
     if (!this.#busy) this.#work();
     else if (this.#calls.length > pipelineLimit || this.#callsLength > pipelineLengthLimit) this.#holdBack();
+  }
+
+  /** undefined: there are too many, and they are closed. */
+  #takeIn(fds: readonly number[]): readonly number[] | undefined {
+    if (fds.length === 0) return nothing;
+    this.#held += fds.length;
+    if (this.#options.takesDescriptors === true && this.#held <= descriptorLimit) return fds;
+    this.#release(fds);
+    return this.#options.takesDescriptors === true ? undefined : nothing;
+  }
+
+  #release(fds: readonly number[]): void {
+    for (const fd of fds) this.#options.closeDescriptor(fd);
+    this.#held -= fds.length;
   }
 
   /** A caller behind whose back an endless answer goes on would have to be held back for ever. */
@@ -140,16 +170,18 @@ export class ServerConnection {
   /** Carries out calls until there are none, or one has to be waited for. */
   #work(): void {
     while (!this.#over) {
-      const call = this.#calls.shift();
-      if (call === undefined) break;
+      const received = this.#calls.shift();
+      if (received === undefined) break;
+      const { call, fds } = received;
       let outcome: Outcome | Promise<Outcome>;
       try {
-        outcome = this.#options.dispatch(call, this.#peer);
+        outcome = this.#options.dispatch(call, this.#peer, fds);
       } catch (error) {
         this.#options.failed(call, error);
         outcome = internalError;
       }
-      const pending = outcome instanceof Promise ? this.#settle(call, outcome) : this.#answer(call, outcome);
+      if (!(outcome instanceof Promise)) this.#release(fds);
+      const pending = outcome instanceof Promise ? this.#settle(call, fds, outcome) : this.#answer(call, outcome);
       if (pending !== undefined) {
         this.#busy = true;
         this.#flush();
@@ -179,7 +211,7 @@ export class ServerConnection {
     this.#stream.resume();
   }
 
-  async #settle(call: MethodCall, outcome: Promise<Outcome>): Promise<void> {
+  async #settle(call: MethodCall, fds: readonly number[], outcome: Promise<Outcome>): Promise<void> {
     let settled: Outcome;
     try {
       settled = await outcome;
@@ -187,6 +219,7 @@ export class ServerConnection {
       this.#options.failed(call, error);
       settled = internalError;
     }
+    this.#release(fds);
     await this.#answer(call, settled);
   }
 
@@ -199,6 +232,8 @@ export class ServerConnection {
       case 'error':
         if (!call.oneway) this.#send(errorReply(outcome.error, outcome.parameters));
         return this.#room();
+      case 'ongoing':
+        return this.#answerTwice(call, outcome.first, outcome.last);
       case 'replies':
       case 'stream':
         return this.#answerMany(call, outcome);
@@ -211,6 +246,13 @@ export class ServerConnection {
     } finally {
       for (const fd of fds) this.#options.closeDescriptor(fd);
     }
+  }
+
+  async #answerTwice(call: MethodCall, first: object, last: Promise<object>): Promise<void> {
+    if (!call.oneway) this.#send(reply(first, { continues: true }));
+    this.#flush();
+    const final = await last;
+    if (!call.oneway) this.#send(reply(final));
   }
 
   async #answerMany(call: MethodCall, outcome: Extract<Outcome, { kind: 'replies' | 'stream' }>): Promise<void> {
@@ -291,6 +333,8 @@ export class ServerConnection {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    for (const { fds } of this.#calls) this.#release(fds);
+    this.#release(this.#reader.abandon());
     this.#calls.length = 0;
     this.#batch = '';
     this.#departure?.abort();

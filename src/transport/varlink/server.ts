@@ -3,7 +3,9 @@ import type { MethodCall } from '../../wire/varlink/call.js';
 import { ServerConnection, type Outcome, type Peer } from './server-connection.js';
 
 export interface VarlinkServerOptions {
-  dispatch(call: MethodCall, peer: Peer): Outcome | Promise<Outcome>;
+  dispatch(call: MethodCall, peer: Peer, fds: readonly number[]): Outcome | Promise<Outcome>;
+  /** Whether methods take descriptors. */
+  readonly takesDescriptors?: boolean;
   closeDescriptor(fd: number): void;
   failed(call: MethodCall, error: unknown): void;
 }

@@ -1,0 +1,206 @@
+// A process of its own that starts commands in machines and waits for them. It sees all files of the host read-only, so that
+// a guest which gets hold of a tool of the host, while that is about to become the guest's program, cannot change it. When
+// the daemon ends, however it ends, so do the commands.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
+import { writeSync } from 'node:fs';
+import { isFailure } from '../../domain/failure.js';
+import type { CommandEnd } from '../../domain/command.js';
+import { encodeFrame, FrameReader } from '../../wire/varlink/framing.js';
+import { close, closeOnExec } from '../kernel/libc.js';
+import { openPidfd } from '../kernel/pidfd.js';
+import { parseParent } from '../kernel/processes.js';
+import { readProcFile } from '../kernel/proc-file.js';
+import { seeReadOnly } from '../kernel/read-only-view.js';
+import { closeAll } from '../kernel/socket-message.js';
+import { errnoNameOf, failureOf } from '../kernel/system-error.js';
+import { UnixStream } from '../kernel/unix-stream.js';
+import { enteringWords, tool } from './entering.js';
+import type { LauncherMessage, StartMessage } from './launcher-protocol.js';
+import { channelDescriptor } from './protocol.js';
+
+/** Milliseconds until the guest's program must run: what it is loaded from may be a file system that a guest serves. */
+const startLimit = 10_000;
+/** Milliseconds until this process ends, whatever becomes of the commands, once the daemon has ended. */
+const endLimit = 10_000;
+/** Milliseconds between two looks at whether it runs. */
+const lookInterval = 2;
+
+/** The gate is a shell of the host: the command's cgroup, if it has one, is joined before anything of the guest's is entered. */
+const gateDescriptor = 3;
+const gateFailure = 125;
+const gate = `echo 0 >&${gateDescriptor} || exit ${gateFailure}; exec ${gateDescriptor}>&-; exec "$@"`;
+const openGate = 'exec "$@"';
+
+/** One command, from its start to its end. */
+class Run {
+  readonly #message: StartMessage;
+  readonly #child: ChildProcess;
+  readonly #killFile: number | undefined;
+  readonly #latestStart = Date.now() + startLimit;
+  #entranceFds: readonly number[];
+  #look: NodeJS.Timeout | undefined;
+  #isStarted = false;
+
+  /** Owns the descriptors. Throws Failure 'system'. */
+  constructor(message: StartMessage, fds: readonly number[]) {
+    this.#message = message;
+    const streamCount = message.streams.filter((isThere) => isThere).length;
+    const cgroupCount = message.hasCgroup ? 2 : 0;
+    const streams = fds.slice(0, streamCount);
+    const [procsFile, killFile] = fds.slice(fds.length - cgroupCount);
+    this.#entranceFds = fds.slice(streamCount, fds.length - cgroupCount);
+    this.#killFile = killFile;
+    try {
+      this.#child = this.#spawn(streams, procsFile);
+    } catch (error) {
+      this.#release();
+      throw isFailure(error) ? error : failureOf(error, 'The command cannot be started');
+    } finally {
+      closeAll(streams);
+      if (procsFile !== undefined) close(procsFile);
+    }
+    this.#child.once('exit', (status, signal) => this.#ended(status, signal));
+    this.#child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
+    this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
+  }
+
+  /** All of its processes, or, where there is no cgroup, those of its session's first process group. */
+  kill(): void {
+    const pid = this.#child.pid;
+    if (this.#killFile !== undefined) writeSync(this.#killFile, '1');
+    if (pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-pid, 'SIGKILL');
+  }
+
+  #spawn(streams: readonly number[], procsFile: number | undefined): ChildProcess {
+    const given = [...streams];
+    const stdio = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : 'ignore'));
+    const { entrance, words, environment } = this.#message;
+    const entering = enteringWords(entrance, (index) => `/proc/${process.pid}/fd/${this.#entranceFds[index]}`);
+    return spawn(tool('sh'), ['-c', procsFile === undefined ? openGate : gate, 'sh', ...entering, ...words], {
+      stdio: procsFile === undefined ? stdio : [...stdio, procsFile],
+      env: { ...environment },
+      cwd: '/',
+      detached: true, // the leader of a session of its own
+    });
+  }
+
+  #lookAgain(): void {
+    const waiter = this.#child.pid as number;
+    const pid = programOf(waiter);
+    if (pid !== undefined) return this.#started(pid, waiter);
+    if (Date.now() > this.#latestStart) return this.#fail('ETIMEDOUT', 'The machine keeps its program from being started');
+    this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
+  }
+
+  #started(pid: number, waiter: number): void {
+    const pidfd = openChild(pid, waiter);
+    if (pidfd === undefined) return; // it has ended: 'exit' tells
+    this.#announce(pid, waiter, [pidfd]);
+    close(pidfd);
+  }
+
+  #announce(pid: number, waiter: number, fds: readonly number[]): void {
+    this.#isStarted = true;
+    this.#release();
+    tell({ kind: 'started', id: this.#message.id, pid, waiter }, fds);
+  }
+
+  #ended(status: number | null, signal: NodeJS.Signals | null): void {
+    const { id, hasCgroup } = this.#message;
+    if (!this.#isStarted && hasCgroup && status === gateFailure) return this.#fail('EIO', 'The cgroup of the machine cannot be joined');
+    this.#release();
+    const waiter = this.#child.pid as number;
+    if (!runs.delete(id)) return;
+    if (!this.#isStarted) this.#announce(waiter, waiter, []); // it was too quick to be seen
+    const end: CommandEnd = signal === null ? { kind: 'exited', status: status ?? 0 } : { kind: 'signaled', signal: constants.signals[signal] };
+    tell({ kind: 'ended', id, end });
+    this.#closeKillFile();
+    endIfIdle();
+  }
+
+  /** It has not run, and will not. */
+  #fail(errno: string, message: string): void {
+    this.#release();
+    if (!runs.delete(this.#message.id)) return;
+    this.kill();
+    tell({ kind: 'failed', id: this.#message.id, errno, message });
+    this.#closeKillFile();
+  }
+
+  /** What is only needed until the program runs. */
+  #release(): void {
+    clearTimeout(this.#look);
+    closeAll(this.#entranceFds);
+    this.#entranceFds = [];
+  }
+
+  #closeKillFile(): void {
+    if (this.#killFile !== undefined) close(this.#killFile);
+  }
+}
+
+/** nsenter(1) forks into the PID namespace and waits: the guest's program is its child, once that is no nsenter any more. */
+function programOf(waiter: number): number | undefined {
+  const [child] = (readProcFile(`/proc/${waiter}/task/${waiter}/children`) ?? '').split(' ');
+  if (child === undefined || child === '') return undefined;
+  const isNsenter = readProcFile(`/proc/${child}/cmdline`) === readProcFile(`/proc/${waiter}/cmdline`);
+  return isNsenter ? undefined : Number(child);
+}
+
+/** A pidfd; undefined if the child has been reaped. */
+function openChild(pid: number, parent: number): number | undefined {
+  let pidfd: number;
+  try {
+    pidfd = openPidfd(pid);
+  } catch (error) {
+    if (errnoNameOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+  if (parseParent(readProcFile(`/proc/${pid}/stat`) ?? '') === parent) return pidfd;
+  close(pidfd);
+  return undefined;
+}
+
+const runs = new Map<number, Run>();
+const reader = new FrameReader();
+const nobody = { uid: 0, gid: 0, pid: 0, groups: [], pidfd: undefined };
+const channel = new UnixStream(channelDescriptor, nobody, false);
+
+function tell(message: LauncherMessage, fds: readonly number[] = []): void {
+  channel.write(encodeFrame(message), fds);
+}
+
+function start(message: StartMessage, fds: readonly number[]): void {
+  try {
+    runs.set(message.id, new Run(message, fds));
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    tell({ kind: 'failed', id: message.id, errno: error.errno ?? 'EIO', message: error.message });
+  }
+}
+
+/** The daemon has ended. Whoever is killed is also waited for: not every host has somebody else who does that. */
+function endAll(): void {
+  for (const run of runs.values()) run.kill();
+  endIfIdle = () => {
+    if (runs.size === 0) process.exit(0);
+  };
+  endIfIdle();
+  setTimeout(() => process.exit(1), endLimit);
+}
+
+let endIfIdle = (): void => undefined;
+
+process.on('SIGTERM', () => undefined); // the service manager means the daemon, too: its end is the end of this process
+closeOnExec(channelDescriptor); // also what this process was given without knowing
+seeReadOnly();
+if (process.geteuid?.() === 0) process.setgroups?.([]);
+channel.start({
+  data(bytes, fds) {
+    reader.push(bytes, fds);
+    for (let frame = reader.next(); frame !== undefined; frame = reader.next()) start(JSON.parse(frame.text) as StartMessage, frame.fds);
+  },
+  end: endAll,
+  closed: endAll,
+});
