@@ -125,6 +125,7 @@ function busSteps() {
   const name = 'org.freedesktop.machine1';
   const files = [
     [`dbus-1/system.d/${name}.conf`, '/etc'],
+    ['dbus-1/system.d/io.machined.conf', '/etc'],
     [`dbus-1/system-services/${name}.service`, '/usr/local/share'],
     // polkit before 124 looks nowhere else
     [`polkit-1/actions/${name}.policy`, '/usr/share'],
