@@ -91,7 +91,8 @@ export class Guest implements Disposable {
     const child = spawn(program[0] as string, [...program.slice(1), 'sh', '-c', script, 'sh', root], {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
-    await until(() => readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').startsWith('/usr/bin/sleep'));
+    // it has loaded what it needs of /usr, which is about to be hidden
+    await until(() => /libc[.-]/.test(readFileSync(`/proc/${child.pid}/maps`, 'utf8')) && isSleeping(child.pid as number));
     holder?.kill('SIGKILL');
     const guest = new Guest(child, root);
     guest.inside('mount -t tmpfs tmpfs "$1/usr"; mkdir "$1/usr/lib"');
@@ -149,6 +150,12 @@ export async function until(probe: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 30_000; !probe(); await sleep(5)) {
     if (Date.now() > deadline) throw new Error(`did not come true: ${String(probe)}`);
   }
+}
+
+/** Runs sleep(1), and has come to sleep. */
+function isSleeping(pid: number): boolean {
+  const [program, state] = ['cmdline', 'status'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8'));
+  return program?.startsWith('/usr/bin/sleep') === true && /^State:\tS/m.test(state ?? '');
 }
 
 /** PIDs of the helpers that a process has started. */

@@ -77,9 +77,8 @@ export interface CommandNeeds {
   readonly directory: string | null;
 }
 
-/** An entrance for a command: its programs as absolute paths. Holds the PID namespace and the files also if they are our own. */
+/** An entrance for a command. Holds the PID namespace and the files also if they are our own. */
 export interface CommandEntrance extends Entrance {
-  readonly program: string;
   /** env(1); null if there is none. */
   readonly environmentTool: string | null;
 }
@@ -92,9 +91,9 @@ export function findCommandEntrance(leader: ProcessIdentity, userName: string, n
   return explained(leader, () =>
     gather(leader, userName, ['mnt', 'pid'], (root, identity) =>
       withRightsOf(identity, () => {
-        const program = findProgramIn(root, needs, identity.user);
+        requireCommandIn(root, needs, identity.user);
         const environmentTool = ['/usr/bin/env', '/bin/env'].find((file) => accessToProgram(root, file) === undefined) ?? null;
-        return { directory: openDirectoryIn(root, needs.directory, identity.user), found: { program, environmentTool } };
+        return { directory: openDirectoryIn(root, needs.directory, identity.user), found: { environmentTool } };
       }),
     ),
   );
@@ -208,13 +207,13 @@ function withRightsOf<T>({ user, hostUser, hostGroups }: UserIdentity, work: () 
 }
 
 /** As execvp(3) looks: a program that may not be run is only an error if there is no other one. */
-function findProgramIn(root: number, { program, searchPath }: CommandNeeds, user: UserEntry): string {
+function requireCommandIn(root: number, { program, searchPath }: CommandNeeds, user: UserEntry): void {
   const directories = program.includes('/') ? [] : searchPath.split(':').filter((directory) => directory.startsWith('/'));
   const candidates = program.includes('/') ? [program] : directories.map((directory) => `${directory.replace(/\/+$/, '')}/${program}`);
   let refused = false;
   for (const candidate of candidates) {
     const refusal = accessToProgram(root, candidate);
-    if (refusal === undefined) return candidate;
+    if (refusal === undefined) return;
     refused ||= refusal === 'EACCES';
   }
   if (refused) throw systemFailure('EACCES', `${program} of the machine cannot be run by its user ${user.name}`);

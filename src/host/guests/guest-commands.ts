@@ -69,7 +69,7 @@ export class GuestCommands implements Commands, Disposable {
       const launched = await this.#current().start(
         {
           entrance,
-          words: [...wrapper, entrance.program, ...request.words.slice(1)],
+          words: [...wrapper, ...request.words], // nsenter(1) looks for the program as this PATH says
           environment,
           streams: [streams.input !== undefined, streams.output !== undefined, streams.error !== undefined],
           hasCgroup: cgroup !== undefined,

@@ -10,7 +10,7 @@ import type { CommandEntrance } from './entrance.js';
 export interface StartMessage {
   readonly id: number;
   readonly entrance: CommandEntrance;
-  /** The program as an absolute path, and its arguments. */
+  /** The program, which PATH in `environment` leads to, and its arguments. */
   readonly words: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   /** Which of standard input, output and error come along. */
