@@ -51,7 +51,51 @@ test('an image that a container runs from is only cloned', async () => {
     const { status, stderr } = await host.shell(`machinectl ${change}`);
     assert.deepEqual([status, /Device or resource busy/.test(stderr)], [1, true], `${change}: ${stderr}`);
   }
-  await shell(host, 'machinectl clone c1 c2; machinectl remove c2');
+  await shell(host, 'machinectl clone c1 c2; machinectl clone c1 c3; machinectl remove c3; systemctl start systemd-nspawn@c2');
+  assert.equal(await shell(host, 'machinectl show c1 c2 -p State --value; cat /etc/systemd/nspawn/c2.nspawn'), 'running\n\nrunning\n[Exec]\nPrivateUsers=no');
+  await shell(host, 'machinectl terminate c2; systemctl stop systemd-nspawn@c2; machinectl remove c2');
+});
+
+/** Holds the locks of a change for as long as its standard input is open. Argument: the image's name. */
+const lockProgram = `
+const { lockImage } = await import('/src/build/src/host/images/image-locks.js');
+const { imagePlaces } = await import('/src/build/src/host/images/host-image-changes.js');
+const name = process.argv[1];
+lockImage({ name, path: '/var/lib/machines/' + name, type: 'directory' }, { ...imagePlaces, instance: 'test.1' });
+(await import('node:fs')).writeFileSync('/run/locked', '');
+setInterval(() => undefined, 1000);`;
+
+test('systemd-nspawn starts no image that is being changed', async () => {
+  await using host = await bootHost({ suite: 'sid', name: 'image-locks', daemon: 'ours' });
+  await shell(host, 'mkdir -p tree/usr/bin tree/usr/lib tree/etc tree/proc tree/sys tree/dev tree/run tree/tmp; cp /usr/bin/true tree/usr/bin/');
+  await shell(host, 'ln -s usr/bin tree/bin; ln -s usr/lib tree/lib; ln -s usr/lib64 tree/lib64; cp -a /usr/lib64 tree/usr/; touch tree/usr/lib/os-release');
+  await shell(host, 'for file in $(ldd /usr/bin/true | grep -o "/[^ ]*"); do cp --parents $(readlink -f $file) tree; cp -L $file tree/usr/lib/; done');
+  const start = 'systemd-nspawn --quiet --register=no --keep-unit -D /var/lib/machines/tree /bin/true';
+  await shell(host, start);
+  await host.succeed(['systemd-run', '--quiet', '--unit=locker', '/opt/node/bin/node', '--input-type=module', '-e', lockProgram, 'tree']);
+  await untilTrue('the locks are held', async () => (await host.run(['test', '-e', '/run/locked'])).status === 0, 30_000);
+  const { status, stderr } = await host.shell(start);
+  assert.notEqual(status, 0);
+  assert.match(stderr, /busy/);
+  await shell(host, 'systemctl kill --signal=KILL locker; until ! systemctl is-active --quiet locker; do sleep 0.1; done');
+  await shell(host, start);
+});
+
+test('limits on btrfs count what is nested, and the images of the pool; nothing is left of them', async () => {
+  await using host = await bootHost({ suite: 'sid', name: 'image-limits', daemon: 'ours' });
+  const groups = async () => shell(host, 'btrfs qgroup show -pcre --raw . 2>/dev/null | awk \'NR > 2 && $1 !~ /^0.5$/ { print $1, $4 }\'');
+  await shell(host, 'btrfs quota enable .; btrfs quota rescan -w . >/dev/null');
+  await shell(host, 'for path in x x/nested; do btrfs -q subvolume create $path; done; machinectl set-limit x 20M; machinectl set-limit 200M');
+  const write = (file: string, mebi: number) => host.shell(`dd if=/dev/urandom of=/var/lib/machines/${file} bs=1M count=${mebi} conv=fsync`);
+  const tooMuch = await write('x/nested/large', 40);
+  assert.match(tooMuch.stderr, /Disk quota exceeded/);
+  await shell(host, 'rm x/nested/large; sync -f .; machinectl clone x y; btrfs quota rescan -w . >/dev/null');
+  assert.equal(await shell(host, 'machinectl show-image y -p Limit --value; machinectl show -p PoolLimit --value'), '20971520\n209715200');
+  await write('y/nested/large', 40);
+  const before = Number(await shell(host, 'machinectl show -p PoolUsage --value'));
+  assert.ok(before > 10 << 20, `the pool uses ${before}`);
+  await shell(host, 'machinectl remove y; btrfs quota rescan -w . >/dev/null; machinectl remove x; btrfs subvolume sync . >/dev/null');
+  await untilTrue('only the groups of the pool are left', async () => /^0\/\d+ 209715200\n255\/\d+ 209715200$/.test(await groups()), 30_000);
 });
 
 const makeLargeTree = `

@@ -43,11 +43,11 @@ function removeFile(directory: number, name: Buffer): boolean {
 /** Deletes all its files in one go; subvolumes inside of it have to go before. */
 function removeSubvolume(directory: number, name: Buffer, subvolume: number, tick: () => void, depth: number): void {
   setSubvolumeReadOnly(subvolume, false);
+  const removeGroups = takeGroupsOf(subvolume, subvolumeOf(subvolume));
   for (const nested of nestedSubvolumes(subvolume)) {
     using parent = openBeneath(subvolume, nested.directory);
     removeTree(parent.fd, nested.name, tick, depth + 1);
   }
-  const removeGroups = takeGroupsOf(subvolume, subvolumeOf(subvolume));
   unprotected(directory, name, () => destroySubvolume(directory, name));
   removeGroups(directory);
   tick();

@@ -2,6 +2,7 @@ import { readdirSync, readlinkSync, type Dirent } from 'node:fs';
 import path from 'node:path';
 import { isFailure } from '../../domain/failure.js';
 import { FileLock } from '../kernel/file-lock.js';
+import { sleep } from '../kernel/sleep.js';
 import { errnoNameOf } from '../kernel/system-error.js';
 import type { ImagePlaces } from './image-change.js';
 import { isAbandoned, openDirectory } from './image-files.js';
@@ -90,7 +91,7 @@ function patiently(work: () => void): void {
     } catch (error) {
       const isPassing = ['EBUSY', 'ENOTEMPTY'].includes(errnoNameOf(error) ?? '');
       if (!isPassing || Date.now() > end) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+      sleep(20);
     }
   }
 }

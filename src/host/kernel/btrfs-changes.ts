@@ -13,6 +13,7 @@ const BTRFS_IOC_QGROUP_ASSIGN = 0x40189429;
 const BTRFS_IOC_QGROUP_CREATE = 0x4010942a;
 const BTRFS_IOC_QGROUP_LIMIT = 0x8030942b;
 const BTRFS_IOC_QUOTA_RESCAN = 0x4040942c;
+const BTRFS_IOC_QUOTA_RESCAN_STATUS = 0x8040942d;
 const BTRFS_SUBVOL_RDONLY = 2n;
 const BTRFS_QUOTA_CTL_ENABLE = 1n;
 const BTRFS_QGROUP_LIMIT_MAX_RFER = 1n;
@@ -118,8 +119,18 @@ function relateQuotaGroups(fd: number, member: bigint, group: bigint, assign: bi
   return check(control(fd, BTRFS_IOC_QGROUP_ASSIGN, argument), 'ioctl');
 }
 
+/** struct btrfs_ioctl_quota_rescan_args: flags, progress, reserved */
+const rescanSize = 64;
+
+/** Whether quotas are being counted anew: what leaves a group meanwhile is taken off twice. */
+export function isRescanning(fd: number): boolean {
+  const status = Buffer.alloc(rescanSize);
+  check(control(fd, BTRFS_IOC_QUOTA_RESCAN_STATUS, status), 'ioctl');
+  return status.readBigUInt64LE(0) !== 0n;
+}
+
 function rescanQuotas(fd: number): void {
-  if (control(fd, BTRFS_IOC_QUOTA_RESCAN, Buffer.alloc(64)) === 0) return;
+  if (control(fd, BTRFS_IOC_QUOTA_RESCAN, Buffer.alloc(rescanSize)) === 0) return;
   const reason = errno();
   if (reason !== errnos.EINPROGRESS) throw new SystemError(reason, 'ioctl');
 }

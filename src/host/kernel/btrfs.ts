@@ -165,7 +165,16 @@ const slash = 0x2f;
 
 /** A group's id has its level in the upper 16 bits; relations come in ascending order, from child to parent and back. */
 export function subtreeGroup(fd: number, subvolume: bigint): bigint {
-  return groupAmong(search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64), subvolume);
+  return groupAmong(relationsOf(fd, subvolume), subvolume);
+}
+
+/** Those that the group of a subvolume is a member of. Throws SystemError: ENOENT where quotas are off. */
+export function outerGroups(fd: number, subvolume: bigint): bigint[] {
+  return relationsOf(fd, subvolume).map(({ offset }) => offset);
+}
+
+function relationsOf(fd: number, subvolume: bigint): Item[] {
+  return search(fd, quotaTree, subvolume, qgroupRelationKey, 0n, largestU64);
 }
 
 function groupAmong(relations: readonly Item[], subvolume: bigint): bigint {
