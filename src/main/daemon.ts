@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { Operations } from '../domain/operations.js';
 import { UndoStack } from '../domain/undo.js';
 import { BusService } from '../front/dbus/bus-service.js';
@@ -32,7 +31,7 @@ import { Users } from '../service/users.js';
 import { isBusError } from '../transport/dbus/bus-error.js';
 import type { BusConnection } from '../transport/dbus/connection.js';
 import { BusLink } from './bus-link.js';
-import type { Places } from './places.js';
+import { sessionBusAddress, type Places, type Scope } from './places.js';
 import type { Findings } from './summary.js';
 import { chooseUnits } from './choose-units.js';
 import { HostAuthority } from './host-authority.js';
@@ -40,6 +39,7 @@ import { listenOnVarlink, serviceInformation } from './varlink-sockets.js';
 
 export interface DaemonOptions {
   readonly version: string;
+  readonly scope: Scope;
   readonly uid: number;
   readonly places: Places;
   readonly log: Log;
@@ -57,30 +57,31 @@ export interface Daemon extends Disposable {
  * if a socket or the bus name is another's; then nothing is left behind.
  */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
-  const { log, places, uid, version } = options;
+  const { log, places, scope, uid, version } = options;
   using undo = new UndoStack();
+  const isOfHost = scope === 'system';
   const bus = await findBus(options, undo);
   const link = undo.use(new BusLink(bus.connection, () => connectSystemBus(bus.address), log));
-  const units = undo.use(await chooseUnits({ uid, isBooted: existsSync('/run/systemd/system'), link, log }));
-  const hasPolkit = bus.finding.kind === 'system';
+  const units = undo.use(await chooseUnits({ scope, uid, link, log }));
+  const hasPolkit = scope === 'system' && bus.finding.kind === 'system';
   const authority = undo.use(new HostAuthority(uid, hasPolkit ? () => connectSystemBus(bus.address) : undefined));
   const processes = new KernelProcesses();
   const guests = undo.use(new KernelGuests(log, places.guestsDirectory));
   const store = new StateFiles({ machines: places.stateDirectory, own: places.extraStateDirectory });
-  const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }));
+  const machines = undo.use(new Machines({ processes, units, store, authority, clock: new KernelClock(), log }, isOfHost));
   const users = new Users(machines);
   const inspector = new MachineInspector(users, guests, authority);
   const operations = new Operations();
   const imageHelpers = undo.use(new HelperPool(ordinaryLimits));
-  const images = new ImageCatalogue(new HostImages(log), new HostImageContents(imageHelpers));
-  const imageChanges = new HostImageChanges(log, imageHelpers);
+  const images = new ImageCatalogue(new HostImages(log, places.images.directories, isOfHost), new HostImageContents(imageHelpers));
+  const imageChanges = new HostImageChanges(log, imageHelpers, places.images);
   const keeper = new ImageKeeper(images, imageChanges, authority, operations);
   const files = undo.use(new MachineFiles(guests.files, authority, machines, operations));
   const terminals = new MachineTerminals({ terminals: undo.use(new GuestTerminals()), processes, authority });
   const commands = undo.use(new MachineCommands({ commands: undo.use(new GuestCommands()), authority, terminals }));
   const services: ManagerServices = {
     operations: new OperationDesk(operations, authority),
-    authority, machines, users, inspector, terminals, commands, files, images, keeper, processes, pool: new ImagePool(),
+    authority, machines, users, inspector, terminals, commands, files, images, keeper, processes, pool: new ImagePool(places.images.pool),
   };
   try {
     // Another registry's state is not touched: only who has the bus name and the sockets to itself takes over.
@@ -113,15 +114,17 @@ interface FoundBus {
   readonly address: string | undefined;
 }
 
-/** The system bus; one of our own where none runs; none where that cannot be started either. */
-async function findBus({ places, log, uid, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
-  const address = environment['DBUS_SYSTEM_BUS_ADDRESS'];
+/** The system bus, or the user's; one of our own where none runs; none where that cannot be started either. */
+async function findBus({ places, log, scope, uid, environment }: DaemonOptions, undo: UndoStack): Promise<FoundBus> {
+  const named = environment['DBUS_SYSTEM_BUS_ADDRESS'];
+  const address = scope === 'user' ? sessionBusAddress(uid, environment) : named;
   // only root may own the name on a host's system bus, but a bus that is named is meant
-  const connection = uid === 0 || address !== undefined ? await connectIfThere(address) : undefined;
-  if (connection !== undefined) return { finding: { kind: 'system' }, connection, address };
+  const mayOwnName = scope === 'user' || uid === 0 || named !== undefined;
+  const connection = mayOwnName ? await connectIfThere(address) : undefined;
+  if (connection !== undefined) return { finding: { kind: scope === 'user' ? 'session' : 'system' }, connection, address };
   const program = findProgram('dbus-daemon', environment['PATH'] ?? '');
   if (program === undefined) {
-    const reason = 'no system bus runs, and dbus-daemon is not installed';
+    const reason = `no ${scope === 'user' ? 'session' : 'system'} bus runs, and dbus-daemon is not installed`;
     return { finding: { kind: 'none', reason }, connection: undefined, address: undefined };
   }
   const own = undo.use(await startPrivateBus(program, places.busDirectory));

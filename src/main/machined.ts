@@ -8,7 +8,7 @@ import { takePassedDescriptors } from '../host/kernel/socket-activation.js';
 import { logLevelNames, logTargets, type Log, type LogLevel } from '../ports/log.js';
 import { startDaemon } from './daemon.js';
 import { readCommandLine } from './options.js';
-import { placesOf, runtimeDirectory } from './places.js';
+import { placesOf, runtimeDirectory, type Scope } from './places.js';
 import { runAgainst } from './run-against.js';
 import { summary } from './summary.js';
 
@@ -27,7 +27,7 @@ export async function main(words: readonly string[]): Promise<void> {
   }
   const uid = process.geteuid?.() ?? 0;
   if (request.kind === 'run') {
-    process.exitCode = runAgainst(privateBusAddress(placesOf(uid, process.env).busDirectory), uid, request.command);
+    process.exitCode = runAgainst(privateBusAddress(placesOf('system', uid, process.env).busDirectory), uid, request.command);
     return;
   }
   const log = openLog();
@@ -37,17 +37,17 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exit(1);
   });
   try {
-    await serve(version, uid, log);
+    await serve(version, request.scope, uid, log);
   } catch (error) {
     log.error(`Cannot start: ${error instanceof Error ? error.message : String(error)}`);
     process.exit(1);
   }
 }
 
-async function serve(version: string, uid: number, log: Log): Promise<void> {
+async function serve(version: string, scope: Scope, uid: number, log: Log): Promise<void> {
   const { env } = process;
-  const places = placesOf(uid, env);
-  const runtime = runtimeDirectory(uid, env);
+  const places = placesOf(scope, uid, env);
+  const runtime = runtimeDirectory(scope, uid, env);
   if (runtime !== undefined) makePrivateDirectory(runtime, uid);
   const { after } = raiseOpenFilesLimit();
   log.debug(`Open files: at most ${after}`);
@@ -55,7 +55,7 @@ async function serve(version: string, uid: number, log: Log): Promise<void> {
   const notifier = openNotifier(env);
   const watchdogInterval = takeWatchdogInterval(env);
   const passed = takePassedDescriptors(env);
-  const daemon = await startDaemon({ version, uid, places, log, environment: env, passed });
+  const daemon = await startDaemon({ version, scope, uid, places, log, environment: env, passed });
   if (notifier !== undefined && watchdogInterval !== undefined) {
     startWatchdog(notifier, watchdogInterval, (error) => log.warning(`Watchdog: ${String(error)}`));
   }

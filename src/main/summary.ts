@@ -7,6 +7,7 @@ export interface Findings {
   readonly units: 'systemd' | 'cgroup' | 'none';
   readonly bus:
     | { readonly kind: 'system' }
+    | { readonly kind: 'session' }
     | { readonly kind: 'private'; readonly address: string }
     | { readonly kind: 'none'; readonly reason: string };
   readonly polkit: boolean;
@@ -44,8 +45,10 @@ function busLine({ bus }: Findings): string {
   switch (bus.kind) {
     case 'system':
       return 'org.freedesktop.machine1 on the system bus';
+    case 'session':
+      return 'org.freedesktop.machine1 on the session bus';
     case 'private':
-      return `no system bus here: org.freedesktop.machine1 on a bus of its own, ${bus.address}`;
+      return `no bus here: org.freedesktop.machine1 on a bus of its own, ${bus.address}`;
     case 'none':
       return `none (${bus.reason}): Varlink alone`;
   }
@@ -61,6 +64,8 @@ function suggestions({ bus, socket, uid }: Findings): string[] {
   switch (bus.kind) {
     case 'system':
       return ['machinectl list', varlink];
+    case 'session':
+      return ['machinectl --user list', varlink];
     case 'private':
       return [
         ...(uid === 0 ? ['machined run machinectl list'] : []),

@@ -60,28 +60,29 @@ export function listenOnVarlink(
       onShortage: (error) => log.warning(`Clients have to wait: ${error.message}`),
     };
   };
+  const listenAt = (socket: string, acceptOptions: AcceptOptions) => {
+    mkdirSync(path.dirname(socket), { recursive: true, mode: 0o755 });
+    undo.use(listenUnix(socket, { ...acceptOptions, mode: places.socketMode, backlog: 4096 }));
+  };
   try {
     const control = serviceControlInterface({ log, authority: services.authority, environment });
     const machineOptions = serve([machineInterface(services), imageInterface(services), control]);
     const sockets = passed.filter(({ name }) => name === 'varlink');
     for (const { fd } of sockets) undo.use(adoptListener(fd, machineOptions));
     if (sockets.length === 0) {
-      undo.use(listenAt(places.machineSocket, machineOptions));
+      listenAt(places.machineSocket, machineOptions);
       for (const link of places.machineSocketLinks) undo.use(linkTo(places.machineSocket, link));
     }
-    undo.use(listenAt(places.ownSocket, serve([ownMachineInterface(services), ownOperationsInterface(services)], true)));
-    undo.use(listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)])));
-    undo.use(listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)])));
+    listenAt(places.ownSocket, serve([ownMachineInterface(services), ownOperationsInterface(services)], true));
+    if (places.userDatabaseSocket !== undefined) listenAt(places.userDatabaseSocket, serve([userDatabaseInterface(users)]));
+    if (places.resolveHookSocket !== undefined) {
+      listenAt(places.resolveHookSocket, serve([resolveHookInterface(machines, inspector)]));
+    }
     return undo;
   } catch (error) {
     undo[Symbol.dispose]();
     throw error;
   }
-}
-
-function listenAt(socket: string, options: AcceptOptions): Disposable {
-  mkdirSync(path.dirname(socket), { recursive: true, mode: 0o755 });
-  return listenUnix(socket, { ...options, mode: 0o666, backlog: 4096 });
 }
 
 /** A link of somebody else's is left alone, one that an earlier daemon left behind is replaced. */

@@ -53,7 +53,8 @@ export interface MachineReference {
  * arguments were found good and before anything changes.
  */
 export class Machines implements Disposable {
-  readonly host: Machine;
+  /** `.host`; undefined where the host is none of this registry's machines. */
+  readonly host: Machine | undefined;
   readonly #ports: MachinesPorts;
   readonly #registry = new Registry();
   readonly #residences = new Map<string, Residence>();
@@ -61,9 +62,9 @@ export class Machines implements Disposable {
   readonly #view: ProcessView;
   #closed = false;
 
-  constructor(ports: MachinesPorts) {
+  constructor(ports: MachinesPorts, hasHost = true) {
     this.#ports = ports;
-    this.host = describeHost(ports);
+    this.host = hasHost ? describeHost(ports) : undefined;
     this.#view = {
       placeOf: (pid) => this.#placeOf(pid),
       parentOf: (pid) => ports.processes.parentOf(pid),
@@ -93,9 +94,14 @@ export class Machines implements Disposable {
     return this.#registry.size;
   }
 
+  /** Not even `.host` is there. */
+  get isEmpty(): boolean {
+    return this.host === undefined && this.#registry.size === 0;
+  }
+
   /** `.host` first, then the machines in the order of their registration. */
   *all(): IterableIterator<Machine> {
-    yield this.host;
+    if (this.host !== undefined) yield this.host;
     yield* this.#registry.all();
   }
 

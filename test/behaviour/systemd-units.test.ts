@@ -33,12 +33,13 @@ const signals = {
     }),
 };
 
-async function makeWorld() {
+async function makeWorld(ownCgroup = '') {
   const bus = await startBus();
   const [systemd, ours, stranger] = await Promise.all([bus.connect(), bus.connect(), bus.connect()]);
   const states = new Map<string, string>();
   const handlers = new Map<string, (call: ReceivedCall) => void>([
     ['Subscribe', (call) => systemd.reply(call)],
+    ['Get', (call) => systemd.reply(call, 'v', [variant('s', ownCgroup)])], // ControlGroup
     ['StartTransientUnit', (call) => systemd.reply(call, 'o', [job])],
     ['ListUnitsByNames', (call) => answerStates(call)],
   ]);
@@ -74,6 +75,17 @@ function arrivingTogether(send: () => void): void {
   send();
   queueMicrotask(() => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100));
 }
+
+test("a user's manager has the units below its own cgroup", async () => {
+  const own = '/user.slice/user-1000.slice/user@1000.service';
+  await using world = await makeWorld(own);
+  const { units } = world;
+  assert.deepEqual(units.placeOf(`${own}/app.slice/one.service/payload`), { unit: 'one.service', subgroup: 'payload' });
+  assert.equal(units.placeOf(own), undefined);
+  assert.equal(units.placeOf('/system.slice/other.service'), undefined);
+  await using host = await makeWorld();
+  assert.deepEqual(host.units.placeOf(`${own}/app.slice/one.service`), { unit: 'user@1000.service', subgroup: 'app.slice/one.service' });
+});
 
 test('signals of a stranger end no unit and finish no job', async () => {
   await using world = await makeWorld();

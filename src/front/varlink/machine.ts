@@ -180,6 +180,7 @@ async function list(services: MachineVarlinkServices, input: ListInput, call: Va
     return metadata === 'no' ? described : withMetadata(services, machine, described, metadata === 'graceful');
   }
   if (!call.more) throw new MethodError('org.varlink.service.ExpectedMore');
+  if (machines.isEmpty) throw new Failure('no-such-machine', 'There is no machine');
   if (metadata === 'no') return Replies.all(describeAll(services));
   const everyone = [...machines.all()];
   const found: ListOutput[] = [];

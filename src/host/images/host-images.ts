@@ -28,9 +28,12 @@ const filesAtOnce = 128;
 export class HostImages implements Images {
   readonly #log: Log;
   readonly #directories: readonly SearchDirectory[];
+  readonly #hasHost: boolean;
 
-  constructor(log: Log, directories: readonly string[] = imageDirectories) {
+  /** `hasHost`: the host's own tree is an image, too: `.host`. */
+  constructor(log: Log, directories: readonly string[] = imageDirectories, hasHost = true) {
     this.#log = log;
+    this.#hasHost = hasHost;
     this.#directories = directories.map((path) => new SearchDirectory(path));
   }
 
@@ -41,7 +44,7 @@ export class HostImages implements Images {
         if (found !== undefined) return found.image;
       }
     }
-    return name === hostImageName ? describeHost() : undefined;
+    return this.#hasHost && name === hostImageName ? describeHost() : undefined;
   }
 
   async list(): Promise<readonly Image[]> {
@@ -53,7 +56,7 @@ export class HostImages implements Images {
         if (!images.has(name)) images.set(name, image);
       }
     }
-    if (!images.has(hostImageName)) images.set(hostImageName, describeHost());
+    if (this.#hasHost && !images.has(hostImageName)) images.set(hostImageName, describeHost());
     return [...images.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 

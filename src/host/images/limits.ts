@@ -46,7 +46,8 @@ export function inheritDirectoryLimit(source: LimitedFile, made: LimitedFile): v
     const limit = limitOf(source);
     if (limit !== undefined) setLimit(made, limit);
   } catch (error) {
-    const isImpossible = isFailure(error, 'system') || ['EOPNOTSUPP', 'ENOTCONN'].includes(errnoNameOf(error) ?? '');
+    // EPERM: a user's registry may not know of limits, and cannot set any
+    const isImpossible = isFailure(error, 'system') || ['EOPNOTSUPP', 'ENOTCONN', 'EPERM'].includes(errnoNameOf(error) ?? '');
     if (!isImpossible) throw error;
   }
 }

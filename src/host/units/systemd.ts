@@ -76,6 +76,8 @@ export class SystemdUnits implements Units {
   readonly kind = 'systemd';
   #connection: BusConnection | undefined;
   #subscriptions: Disposable[] = [];
+  /** The cgroup of the manager itself, below which its units are: '' for the host's, '/user.slice/…' for a user's. */
+  #ownCgroup = '';
   /** These two by the object path of the unit. */
   readonly #starting = new Map<string, StartingScope>();
   readonly #watched = new Map<string, WatchedUnit>();
@@ -103,6 +105,10 @@ export class SystemdUnits implements Units {
     void connection.closed.then(() => {
       if (this.#connection === connection) this.#detach();
     });
+    const ownCgroup = connection.call({
+      ...manager, interface: 'org.freedesktop.DBus.Properties', member: 'Get',
+      signature: 'ss', body: [manager.interface, 'ControlGroup'], replySignature: 'v',
+    });
     this.#subscriptions = await Promise.all([
       connection.subscribe({ rule: managerRule('JobRemoved'), signature: 'uoss' }, ([, job, unit, result]) => {
         this.#onJobRemoved(unit, job, result);
@@ -124,11 +130,13 @@ export class SystemdUnits implements Units {
       ),
     ]);
     await connection.call({ ...manager, member: 'Subscribe', replySignature: '' });
+    this.#ownCgroup = String((await ownCgroup)[0].value).replace(/\/$/, '');
     await this.#check(this.#unitsOfInterest());
   }
 
   placeOf(cgroup: string): UnitPlace | undefined {
-    return placeOfCgroup(cgroup);
+    const ours = this.#ownCgroup === '' || cgroup.startsWith(`${this.#ownCgroup}/`);
+    return ours ? placeOfCgroup(cgroup.slice(this.#ownCgroup.length)) : undefined;
   }
 
   async startScope(request: ScopeRequest): Promise<ScopeJob> {
