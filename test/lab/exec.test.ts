@@ -29,6 +29,7 @@ suite('commands in machines', () => {
     await host.container('c1', { privateUsers: true });
     await host.succeed(['bash', '--norc', '-euc', plainContainer, 'bash', 'plain']);
     await host.succeed(['bash', '--norc', '-euc', plainContainer, 'bash', 'users', '--private-users=pick', '--private-network']);
+    await host.succeed(['bash', '--norc', '-euc', plainContainer, 'bash', 'limited', '--drop-capability=CAP_SYS_PTRACE', '--no-new-privileges=yes']);
   });
   after(async () => {
     await (host as LabHost | undefined)?.[Symbol.asyncDispose]();
@@ -85,9 +86,15 @@ suite('commands in machines', () => {
 
   test('may do what the machine may', async () => {
     const look = ['sh', '-c', 'grep CapBnd /proc/self/status | cut -f2'];
+    const lookAtLeader = ['sh', '-c', 'grep CapBnd /proc/$(machinectl show "$1" --property=Leader --value)/status | cut -f2', 'sh'];
     const bounds = (text: string) => BigInt(`0x${text}`);
-    const allowed = bounds((await host.succeed(['sh', '-c', 'grep CapBnd /proc/$(machinectl show plain --property=Leader --value)/status | cut -f2'])));
-    assert.equal(bounds((await run('plain', look)).output) & ~allowed, 0n);
+    for (const name of ['plain', 'limited']) {
+      const allowed = bounds(await host.succeed([...lookAtLeader, name]));
+      const { output } = await run(name, look);
+      assert.notEqual(output, '', name);
+      assert.equal(bounds(output) & ~allowed, 0n, name);
+    }
+    assert.equal((await run('limited', ['sh', '-c', 'grep NoNewPrivs /proc/self/status | cut -f2'], { user: 'bob' })).output, '1');
   });
 
   test('see the files of the host as they are, on the host alone', async () => {

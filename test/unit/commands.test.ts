@@ -29,7 +29,7 @@ interface GuestKind {
 async function startGuest({ userNamespace = false, noNewPrivileges = false }: GuestKind = {}) {
   const script = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && exec sleep infinity';
   const enter = userNamespace ? ['nsenter', '-t', String(await userNamespaceOf('0 100000 65536\n')), '--user'] : [];
-  const limit = noNewPrivileges ? ['setpriv', '--no-new-privs', '--bounding-set=-sys_time'] : [];
+  const limit = noNewPrivileges ? ['setpriv', '--no-new-privs', '--bounding-set=-sys_time,-sys_ptrace'] : [];
   const words = [...enter, ...limit, 'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', 'sh', '-c', script];
   const child = spawn('env', words, { stdio: ['ignore', 'ignore', 'inherit'] });
   const leader = () => readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
@@ -149,6 +149,7 @@ suite('a command in a guest', { skip }, () => {
     assert.equal(BigInt(`0x${bounding}`) & ~allowed, 0n);
     assert.equal(BigInt(`0x${bounding}`) & (1n << 2n), 0n, 'open_by_handle_at(2) would open files of the host');
     assert.equal(noNewPrivileges, '1');
+    assert.equal((await runScript(guest, 'id -un; ls -l /proc/self/fd | grep -c " [0-9]* -> "', { user: 'daemon', workingDirectory: '/' })).output, 'daemon\n4');
   });
 
   test('ends by the signal that its program ends by', async () => {

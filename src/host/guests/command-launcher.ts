@@ -15,7 +15,7 @@ import { seeReadOnly } from '../kernel/read-only-view.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { errnoNameOf, failureOf } from '../kernel/system-error.js';
 import { UnixStream } from '../kernel/unix-stream.js';
-import { enteringWords, tool } from './entering.js';
+import { enteringWords, limitingWords, mayLookAtOthers, tool } from './entering.js';
 import type { LauncherMessage, StartMessage } from './launcher-protocol.js';
 import { channelDescriptor } from './protocol.js';
 
@@ -35,58 +35,85 @@ const openGate = 'exec "$@"';
 /** One command, from its start to its end. */
 class Run {
   readonly #message: StartMessage;
-  readonly #child: ChildProcess;
-  readonly #killFile: number | undefined;
   readonly #latestStart = Date.now() + startLimit;
+  readonly #killFile: number | undefined;
+  #streams: readonly number[];
+  #procsFile: number | undefined;
   #entranceFds: readonly number[];
+  /** Where the guest may not look at other processes: one with its limits, which has the entrance's descriptors. */
+  #holder: ChildProcess | undefined;
+  #child: ChildProcess | undefined;
   #look: NodeJS.Timeout | undefined;
   #isStarted = false;
 
-  /** Owns the descriptors. Throws Failure 'system'. */
+  /** Owns the descriptors. */
   constructor(message: StartMessage, fds: readonly number[]) {
     this.#message = message;
     const streamCount = message.streams.filter((isThere) => isThere).length;
     const cgroupCount = message.hasCgroup ? 2 : 0;
-    const streams = fds.slice(0, streamCount);
-    const [procsFile, killFile] = fds.slice(fds.length - cgroupCount);
+    this.#streams = fds.slice(0, streamCount);
+    [this.#procsFile, this.#killFile] = fds.slice(fds.length - cgroupCount);
     this.#entranceFds = fds.slice(streamCount, fds.length - cgroupCount);
-    this.#killFile = killFile;
-    try {
-      this.#child = this.#spawn(streams, procsFile);
-    } catch (error) {
-      this.#release();
-      throw isFailure(error) ? error : failureOf(error, 'The command cannot be started');
-    } finally {
-      closeAll(streams);
-      if (procsFile !== undefined) close(procsFile);
-    }
-    this.#child.once('exit', (status, signal) => this.#ended(status, signal));
-    this.#child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
-    this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
+  }
+
+  begin(): void {
+    const { entrance } = this.#message;
+    this.#attempt(() => {
+      if (mayLookAtOthers(entrance)) return this.#enter((index) => `/proc/${process.pid}/fd/${this.#entranceFds[index]}`);
+      this.#holder = this.#watched(spawn(...commandLine([...limitingWords(entrance), ...holding()]), {
+        stdio: ['ignore', 'ignore', 'inherit', ...this.#entranceFds],
+        env: {},
+        cwd: '/',
+      }));
+      this.#awaitHolder(this.#holder);
+    });
   }
 
   /** All of its processes, or, where there is no cgroup, those of its session's first process group. */
   kill(): void {
-    const pid = this.#child.pid;
     if (this.#killFile !== undefined) writeSync(this.#killFile, '1');
-    if (pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) process.kill(-pid, 'SIGKILL');
+    const { pid, exitCode, signalCode } = this.#child ?? {};
+    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
   }
 
-  #spawn(streams: readonly number[], procsFile: number | undefined): ChildProcess {
-    const given = [...streams];
+  #awaitHolder(holder: ChildProcess): void {
+    const isReady = readProcFile(`/proc/${holder.pid}/cmdline`) === `${holding().join('\0')}\0`;
+    if (isReady) return this.#enter((index) => `/proc/${holder.pid}/fd/${gateDescriptor + index}`);
+    if (Date.now() > this.#latestStart) return this.#fail('ETIMEDOUT', 'The machine cannot be entered in time');
+    this.#look = setTimeout(() => this.#attempt(() => this.#awaitHolder(holder)), lookInterval);
+  }
+
+  #enter(file: (index: number) => string): void {
+    const given = [...this.#streams];
     const stdio = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : 'ignore'));
     const { entrance, words, environment } = this.#message;
-    const entering = enteringWords(entrance, (index) => `/proc/${process.pid}/fd/${this.#entranceFds[index]}`);
-    return spawn(tool('sh'), ['-c', procsFile === undefined ? openGate : gate, 'sh', ...entering, ...words], {
-      stdio: procsFile === undefined ? stdio : [...stdio, procsFile],
+    const script = this.#procsFile === undefined ? openGate : gate;
+    this.#child = this.#watched(spawn(tool('sh'), ['-c', script, 'sh', ...enteringWords(entrance, file), ...words], {
+      stdio: this.#procsFile === undefined ? stdio : [...stdio, this.#procsFile],
       env: { ...environment },
       cwd: '/',
       detached: true, // the leader of a session of its own
-    });
+    }));
+    this.#child.once('exit', (status, signal) => this.#ended(status, signal));
+    this.#releaseStreams();
+    this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
+  }
+
+  #watched(child: ChildProcess): ChildProcess {
+    return child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const failure = isFailure(error) ? error : failureOf(error, 'The command cannot be started');
+      this.#fail(failure.errno ?? 'EIO', failure.message);
+    }
   }
 
   #lookAgain(): void {
-    const waiter = this.#child.pid as number;
+    const waiter = this.#child?.pid as number;
     const pid = programOf(waiter);
     if (pid !== undefined) return this.#started(pid, waiter);
     if (Date.now() > this.#latestStart) return this.#fail('ETIMEDOUT', 'The machine keeps its program from being started');
@@ -110,7 +137,7 @@ class Run {
     const { id, hasCgroup } = this.#message;
     if (!this.#isStarted && hasCgroup && status === gateFailure) return this.#fail('EIO', 'The cgroup of the machine cannot be joined');
     this.#release();
-    const waiter = this.#child.pid as number;
+    const waiter = this.#child?.pid as number;
     if (!runs.delete(id)) return;
     if (!this.#isStarted) this.#announce(waiter, waiter, []); // it was too quick to be seen
     const end: CommandEnd = signal === null ? { kind: 'exited', status: status ?? 0 } : { kind: 'signaled', signal: constants.signals[signal] };
@@ -131,13 +158,31 @@ class Run {
   /** What is only needed until the program runs. */
   #release(): void {
     clearTimeout(this.#look);
+    this.#releaseStreams();
     closeAll(this.#entranceFds);
     this.#entranceFds = [];
+    this.#holder?.kill('SIGKILL');
+  }
+
+  #releaseStreams(): void {
+    closeAll(this.#streams);
+    this.#streams = [];
+    if (this.#procsFile !== undefined) close(this.#procsFile);
+    this.#procsFile = undefined;
   }
 
   #closeKillFile(): void {
     if (this.#killFile !== undefined) close(this.#killFile);
   }
+}
+
+/** What a holder does, which nobody lets sleep for that long. */
+function holding(): readonly string[] {
+  return [tool('sleep'), String((2 * startLimit) / 1000)];
+}
+
+function commandLine([program, ...words]: readonly string[]): [string, string[]] {
+  return [program as string, words];
 }
 
 /** nsenter(1) forks into the PID namespace and waits: the guest's program is its child, once that is no nsenter any more. */
@@ -172,12 +217,9 @@ function tell(message: LauncherMessage, fds: readonly number[] = []): void {
 }
 
 function start(message: StartMessage, fds: readonly number[]): void {
-  try {
-    runs.set(message.id, new Run(message, fds));
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    tell({ kind: 'failed', id: message.id, errno: error.errno ?? 'EIO', message: error.message });
-  }
+  const run = new Run(message, fds);
+  runs.set(message.id, run);
+  run.begin();
 }
 
 /** The daemon has ended. Whoever is killed is also waited for: not every host has somebody else who does that. */

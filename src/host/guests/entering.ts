@@ -15,6 +15,7 @@ export const guestPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 const CAP_DAC_READ_SEARCH = 2;
 const CAP_SETUID = 7;
 const CAP_SYS_CHROOT = 18;
+const CAP_SYS_PTRACE = 19;
 const CAP_SYS_ADMIN = 21;
 
 /**
@@ -24,15 +25,30 @@ const CAP_SYS_ADMIN = 21;
  */
 export function enteringWords(entrance: Entrance, file: (index: number) => string): readonly string[] {
   const { namespaces, user } = entrance;
-  const hasOwnUsers = namespaces.includes('user');
   return [
-    tool('setpriv'), '--regid', String(entrance.hostGroups[0] ?? 0), ...groupOptions(entrance.hostGroups),
-    ...(hasOwnUsers ? [] : ['--bounding-set', droppedCapabilities(entrance)]),
-    ...(entrance.noNewPrivileges ? ['--no-new-privs'] : []),
-    tool('nsenter'), ...(hasOwnUsers ? ['--preserve-credentials'] : []),
+    ...limitingWords(entrance),
+    tool('nsenter'), ...(hasOwnUsers(entrance) ? ['--preserve-credentials'] : []),
     ...namespaces.map((kind, index) => `${namespaceOption[kind]}=${file(index)}`),
     `--root=${file(namespaces.length)}`, `--wd=${file(namespaces.length + 1)}`, '--setuid', String(user.uid), '--',
   ];
+}
+
+/** What gives a program of the host the groups that it has in the guest, and takes what the guest may not do. Throws as above. */
+export function limitingWords(entrance: Entrance): readonly string[] {
+  return [
+    tool('setpriv'), '--regid', String(entrance.hostGroups[0] ?? 0), ...groupOptions(entrance.hostGroups),
+    ...(hasOwnUsers(entrance) ? [] : ['--bounding-set', droppedCapabilities(entrance)]),
+    ...(entrance.noNewPrivileges ? ['--no-new-privs'] : []),
+  ];
+}
+
+/** Whether a program with these limits may open the descriptors of one without them: proc(5), ptrace(2). */
+export function mayLookAtOthers(entrance: Entrance): boolean {
+  return hasOwnUsers(entrance) || (BigInt(`0x${entrance.capabilities}`) & (1n << BigInt(CAP_SYS_PTRACE))) !== 0n;
+}
+
+function hasOwnUsers({ namespaces }: Entrance): boolean {
+  return namespaces.includes('user');
 }
 
 /** The path of a tool of the host. Throws Failure 'system' (ENOPKG). */
