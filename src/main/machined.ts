@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { openNotifier, startWatchdog, takeWatchdogInterval } from '../host/kernel/notify.js';
 import { ServiceLog } from '../host/kernel/journal.js';
 import { growDescriptorTable, raiseOpenFilesLimit } from '../host/kernel/limits.js';
+import { keepMemorySmall } from '../host/kernel/memory.js';
 import { makePrivateDirectory } from '../host/private-directory.js';
 import { privateBusAddress } from '../host/private-bus.js';
 import { takePassedDescriptors } from '../host/kernel/socket-activation.js';
@@ -68,6 +69,7 @@ async function serve(version: string, scope: Scope, uid: number, log: Log): Prom
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   process.on('SIGHUP', () => log.debug('There is no configuration to read again.'));
+  keepMemorySmall();
   notifier?.ready();
   if (env['INVOCATION_ID'] === undefined) process.stdout.write(summary(daemon.findings, places));
   else log.info(`Serving ${daemon.findings.machines} machines.`);

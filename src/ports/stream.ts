@@ -30,7 +30,7 @@ export interface ByteStream {
   /** Begins to read, and to report to `events`; called once. Until then nothing is lost, and nothing is noticed. */
   start(events: StreamEvents): void;
   /**
-   * Queues bytes, and descriptors to go with their first byte (duplicated: the caller keeps its own). Returns the
+   * Queues bytes, and descriptors to go with their first byte (both copied: the caller keeps its own). Returns the
    * number of bytes now waiting that the kernel would not take yet. What is written once the peer is gone or the stream
    * is closed is dropped. Throws if a descriptor that has to wait cannot be duplicated (EMFILE); nothing is queued then.
    */

@@ -39,7 +39,7 @@ export class OutgoingQueue implements Disposable {
       last.buffer.set(bytes, last.end);
       last.end += bytes.length;
     } else {
-      const buffer = new Uint8Array(Math.max(bytes.length, this.#waiting < smallSegment ? smallSegment : largeSegment));
+      const buffer = newSegment(bytes.length, this.#waiting < smallSegment);
       buffer.set(bytes);
       this.#segments.push({ buffer, start: 0, end: bytes.length, fds: owned });
     }
@@ -61,6 +61,7 @@ export class OutgoingQueue implements Disposable {
     segment.start += count;
     this.#waiting -= count;
     if (segment.start < segment.end) return;
+    keepSpare(segment.buffer);
     this.#first++;
     if (this.#first < this.#segments.length && this.#first < 64) return;
     this.#segments.splice(0, this.#first);
@@ -74,6 +75,20 @@ export class OutgoingQueue implements Disposable {
     this.#first = 0;
     this.#waiting = 0;
   }
+}
+
+/** Large segments that were used before, of all queues: long answers to slow readers leave no garbage behind. */
+const spares: Uint8Array[] = [];
+const sparesKept = 16;
+
+function newSegment(length: number, isSmall: boolean): Uint8Array {
+  if (length > largeSegment) return new Uint8Array(length);
+  if (isSmall && length <= smallSegment) return new Uint8Array(smallSegment);
+  return spares.pop() ?? new Uint8Array(largeSegment);
+}
+
+function keepSpare(buffer: Uint8Array): void {
+  if (buffer.length === largeSegment && spares.length < sparesKept) spares.push(buffer);
 }
 
 function duplicateAll(fds: readonly number[]): readonly number[] {

@@ -1,6 +1,7 @@
 import type { ByteStream, PeerCredentials, StreamEvents } from '../../ports/stream.js';
 import { EPOLLHUP, EPOLLERR, EPOLLIN, EPOLLOUT, eventHub, type Watch } from './event-loop.js';
 import { close } from './libc.js';
+import { noteRead } from './memory.js';
 import { OutgoingQueue } from './outgoing-queue.js';
 import { closeAll, maximumDescriptors, receiveSize, receiveWithDescriptors, sendWithDescriptors } from './socket-message.js';
 import { errnos, SystemError } from './system-error.js';
@@ -118,6 +119,7 @@ export class UnixStream implements ByteStream {
   #receive(): void {
     for (let round = 0; round < receivesPerTurn && this.#open && this.#reading; round++) {
       const { length, bytes, fds, truncated } = receiveWithDescriptors(this.#fd);
+      noteRead();
       if (length < 0) return this.#onReceiveError(-length);
       if (truncated || (fds.length > 0 && this.#refuseDescriptors)) {
         closeAll(fds);

@@ -310,7 +310,7 @@ export class ServerConnection {
 
   #flush(): void {
     if (this.#batch === '' || this.#over) return;
-    const bytes = Buffer.from(this.#batch);
+    const bytes = encode(this.#batch);
     this.#batch = '';
     this.#waiting = this.#stream.write(bytes);
   }
@@ -343,6 +343,15 @@ export class ServerConnection {
     this.#resumeReplies();
     this.#options.closed();
   }
+}
+
+/** Room for nearly every batch, so that long lists leave no garbage behind. */
+const encoded = Buffer.alloc(4 * batchLength);
+
+/** Valid until the next call. */
+function encode(batch: string): Uint8Array {
+  if (batch.length > encoded.length / 3) return Buffer.from(batch); // no character takes more than three bytes
+  return encoded.subarray(0, encoded.write(batch));
 }
 
 function departure(hasLeft: boolean): AbortController {
