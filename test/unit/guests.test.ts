@@ -212,7 +212,7 @@ suite('addresses', { skip: skip || (hasIp ? false : 'needs ip(8)') }, () => {
   test('are too many to be all listed where a guest has thousands', async () => {
     using place = look();
     using guest = await Guest.start();
-    const lines = Array.from({ length: 5000 }, (_, index) => `addr add 10.${index >> 8}.${index & 255}.1/32 dev lo`);
+    const lines = Array.from({ length: 10_000 }, (_, index) => `addr add 10.${index >> 8}.${index & 255}.1/32 dev lo`);
     writeFileSync(guest.file('etc/batch'), `${lines.join('\n')}\n`);
     guest.inside('ip -batch "$1/etc/batch"');
     assert.equal((await place.guests.addresses(guest.leader))?.length, 4096);

@@ -1,11 +1,12 @@
 /** Terminals of the fake, and of a guest without a bus: real namespaces, which take root. */
 import assert from 'node:assert/strict';
-import { spawn, execFileSync } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isFailure } from '../../src/domain/failure.js';
 import { GuestTerminals } from '../../src/host/guests/guest-terminals.js';
+import { setDescriptorMode } from '../../src/host/kernel/libc.js';
 import { FakeTerminals } from '../../src/ports/fakes/terminals.js';
 import { shell, terminalsCompliance } from '../compliance/terminals.js';
 import { identify, until } from '../support/guest.js';
@@ -15,9 +16,11 @@ const skip = process.getuid?.() === 0 ? false : 'needs root';
 /** The host's files, in which there is no bus; `userNamespace`: and users of its own. */
 async function startGuest(userNamespace = false) {
   const script = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && exec sleep infinity';
-  const enter = userNamespace ? ['nsenter', '-t', String(await userNamespaceOf('0 100000 65536\n')), '--user'] : [];
+  const holder = userNamespace ? await userNamespaceHolder('0 100000 65536\n') : undefined;
+  const enter = holder === undefined ? [] : ['nsenter', '-t', String(holder.pid), '--user'];
   const child = spawn('env', [...enter, 'unshare', '--mount', '--uts', 'sh', '-c', script], { stdio: ['ignore', 'ignore', 'inherit'] });
   await until(() => readFileSync(`/proc/${child.pid}/cmdline`, 'utf8').startsWith('sleep'));
+  holder?.kill('SIGKILL');
   const terminals = new GuestTerminals();
   const end = async () => {
     child.kill('SIGKILL');
@@ -34,13 +37,12 @@ async function startGuest(userNamespace = false) {
   };
 }
 
-/** The PID of a process that keeps one for a while. */
-async function userNamespaceOf(map: string): Promise<number> {
-  const holder = spawn('unshare', ['--user', 'sleep', '5'], { stdio: 'ignore' });
+/** A process that keeps one, for the caller to end. */
+async function userNamespaceHolder(map: string): Promise<ChildProcess> {
+  const holder = spawn('unshare', ['--user', 'sleep', 'infinity'], { stdio: 'ignore' });
   await until(() => readFileSync(`/proc/${holder.pid}/cmdline`, 'utf8').startsWith('sleep'));
   for (const file of ['uid_map', 'gid_map']) writeFileSync(`/proc/${holder.pid}/${file}`, map);
-  holder.unref();
-  return holder.pid as number;
+  return holder;
 }
 
 terminalsCompliance('fake ones', async () => {
@@ -57,7 +59,7 @@ terminalsCompliance('those of a guest with users of its own', () => startGuest(t
 async function readAll(fd: number): Promise<string> {
   const buffer = Buffer.alloc(65536);
   let text = '';
-  for (const deadline = Date.now() + 5000; Date.now() < deadline; await sleep(10)) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(10)) {
     try {
       for (;;) text += buffer.toString('utf8', 0, readSync(fd, buffer));
     } catch (error) {
@@ -117,9 +119,32 @@ suite('a guest without a bus', { skip }, () => {
     await using guest = await startGuest();
     const { fd } = await guest.terminals.shell(guest.leader, shell({ command: script('echo $$; exec sleep 1000') }));
     const buffer = Buffer.alloc(100);
-    const pid = Number(buffer.toString('utf8', 0, readSync(fd, buffer)));
+    await until(() => hasInput(fd, buffer));
+    const pid = Number.parseInt(buffer.toString(), 10);
     await until(() => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n');
     closeSync(fd);
+    await until(() => isGone(pid));
+  });
+
+  test('one that nobody reads from, or types into until it is full, keeps nobody else waiting', async () => {
+    await using guest = await startGuest();
+    const unread = await guest.terminals.shell(guest.leader, shell({ command: script('echo $$; exec yes') }));
+    const stuffed = await guest.terminals.open(guest.leader);
+    for (const { fd } of [unread, stuffed]) setDescriptorMode(fd, { closeOnExec: true, nonBlocking: true });
+    assert.throws(() => {
+      for (;;) writeSync(stuffed.fd, 'nobody reads this\n'.repeat(1000));
+    }, /EAGAIN/);
+    const buffer = Buffer.alloc(20);
+    await until(() => hasInput(unread.fd, buffer));
+    const pid = Number.parseInt(buffer.toString(), 10);
+    await until(() => readFileSync(`/proc/${pid}/wchan`, 'utf8') !== '0' && readFileSync(`/proc/${pid}/comm`, 'utf8') === 'yes\n');
+    for (let count = 0; count < 3; count++) {
+      const other = await guest.terminals.shell(guest.leader, shell({ command: script('echo served') }));
+      assert.equal(await readAll(other.fd), 'served\n');
+      closeSync(other.fd);
+    }
+    closeSync(unread.fd);
+    closeSync(stuffed.fd);
     await until(() => isGone(pid));
   });
 
@@ -149,6 +174,15 @@ suite('a guest without a bus', { skip }, () => {
 
 function capabilities(status: string): bigint {
   return BigInt(`0x${/CapBnd:\t([0-9a-f]+)/.exec(status)?.[1] ?? ''}`);
+}
+
+function hasInput(fd: number, buffer: Buffer): boolean {
+  try {
+    return readSync(fd, buffer) > 0;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return false;
+    throw error;
+  }
 }
 
 function isGone(pid: number): boolean {
