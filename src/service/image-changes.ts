@@ -95,12 +95,11 @@ export class ImageKeeper {
   }
 
   /**
-   * Removes images, and says which. The host's and those that cannot be changed stay, and so do those that are in use.
-   * What was removed before one of them fails is gone.
+   * Removes images, and tells of each when it has gone. The host's and those that cannot be changed stay, and so do those
+   * that are in use. What was removed before one of them fails is gone.
    */
-  async clean(call: Call, mode: CleaningMode): Promise<readonly RemovedImage[]> {
+  async clean(call: Call, mode: CleaningMode, tell: (removed: RemovedImage) => void): Promise<void> {
     await authorize(this.#authority, call, { details: { mode } });
-    const removed: RemovedImage[] = [];
     await this.#carryOut(call, { kind: 'clean' }, async ({ report, canceled }) => {
       let before = 0; // files that have gone with earlier images
       for (const image of await this.#images.list()) {
@@ -113,12 +112,11 @@ export class ImageKeeper {
           report({ filesDone: before + files });
         };
         if (await this.#removeUnlessNeeded(image, { report: count })) {
-          removed.push({ name: image.name, usageExclusive: image.usageExclusive });
+          tell({ name: image.name, usageExclusive: image.usageExclusive });
         }
         before += files;
       }
     });
-    return removed;
   }
 
   async #removeUnlessNeeded(image: Image, control: Pick<WorkControl, 'report'>): Promise<boolean> {

@@ -1,7 +1,9 @@
 // Images through both front ends: how they are listed and described, and what is refused, in which order.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { imageInterface } from '../../src/contract/dbus/image.js';
+import { systemFailure } from '../../src/domain/failure.js';
 import type { Image } from '../../src/domain/image.js';
 import { BusError } from '../../src/transport/dbus/bus-error.js';
 import { startBus, type TestBus } from '../support/bus.js';
@@ -231,7 +233,7 @@ suite('over Varlink', () => {
     const registry = new VarlinkRegistry(world);
     const root = await registry.connectRaw({ uid: 0, pid: world.processes.spawn() });
     const user = await registry.connectRaw({ uid: 1000, pid: world.processes.spawn({ owner: 1000 }) });
-    return { world, root, user, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
+    return { world, registry, root, user, [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() };
   }
 
   const call = (client: VarlinkClient, method: string, parameters: object = {}) =>
@@ -368,5 +370,26 @@ suite('over Varlink', () => {
     await failsWith(call(root, 'CleanPool', { mode: 'all' }), 'org.varlink.service.ExpectedMore');
     assert.deepEqual(await clean(), [{ name: '.h' }, { name: 'a-b', usageExclusive: 256 }, { name: 'ümlaut' }]);
     await failsWith(root.callMore('io.systemd.MachineImage.CleanPool', { mode: 'all' }), noSuchImage);
+  });
+
+  test('cleaning says of an image that it has gone when the next one has, and how that fails', async () => {
+    await using setup = await setUp();
+    const { world, root } = setup;
+    let fail: (() => void) | undefined;
+    world.images.removalsEnd = ({ name }) =>
+      new Promise((resolve, reject) => {
+        if (name !== 'ümlaut') resolve();
+        else fail = () => reject(systemFailure('EIO', 'EIO'));
+      });
+    const gone: unknown[] = [];
+    root.listen('io.systemd.MachineImage.CleanPool', ({ name }) => gone.push(name), { mode: 'all' });
+    while (gone.length < 1 || fail === undefined) await turn();
+    assert.deepEqual([gone, world.operations.all().length], [['.h'], 1]);
+    fail();
+    while (gone.length < 2) await turn();
+    assert.deepEqual([gone, world.operations.all()], [['.h', 'a-b'], []]);
+    world.images.removalsEnd = () => Promise.reject(systemFailure('EIO', 'EIO'));
+    const another = await setup.registry.connectRaw({ uid: 0, pid: world.processes.spawn() });
+    await assert.rejects(another.callMore('io.systemd.MachineImage.CleanPool', { mode: 'all' }), /io.systemd.System .*EIO/);
   });
 });

@@ -152,6 +152,25 @@ test('many replies: all but the last continue', async () => {
   assert.equal(stream.takeText(), expected + frame({ parameters: { n: 3 } }));
 });
 
+test('replies that cannot all be made end in an error, after those that were made', async () => {
+  const items = async function* () {
+    yield { n: 1 };
+    yield { n: 2 };
+    throw new Error('expected');
+  };
+  const failure = (error: unknown) => ({ kind: 'error', error: 'x.Failed', parameters: { why: (error as Error).message } }) as const;
+  const { connect, failures } = serve(() => ({ kind: 'replies', parameters: items(), failure }));
+  const stream = connect();
+  stream.send(frame({ method: 'a', more: true }));
+  for (let count = 0; count < 20; count++) await turn();
+  assert.equal(
+    stream.takeText(),
+    frame({ parameters: { n: 1 }, continues: true }) + frame({ parameters: { n: 2 }, continues: true }) +
+      frame({ error: 'x.Failed', parameters: { why: 'expected' } }),
+  );
+  assert.deepEqual(failures, []);
+});
+
 test('replies that are made one after the other go out as they come, the last of them when it is known to be it', async () => {
   const source = eventSource();
   const { connect } = serve((call, peer) => (call.method === 'a' ? { kind: 'replies', parameters: source.events } : echo(call, peer)));

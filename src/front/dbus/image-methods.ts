@@ -51,8 +51,9 @@ export function poolMethods(keeper: ImageKeeper) {
       return {};
     },
     cleanPool: async (_: unknown, { mode }: { readonly mode: string }, call: IncomingCall) => {
-      const removed = await keeper.clean(call, checkMode(mode));
-      return { images: removed.map(({ name, usageExclusive }): [string, bigint] => [name, usageExclusive ?? noSize]) };
+      const images: [name: string, usage: bigint][] = [];
+      await keeper.clean(call, checkMode(mode), ({ name, usageExclusive }) => images.push([name, usageExclusive ?? noSize]));
+      return { images };
     },
   };
 }

@@ -7,6 +7,7 @@ import type { ImageKeeper } from '../../service/image-changes.js';
 import type { ImageCatalogue } from '../../service/images.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
+import { arrivals } from './arrivals.js';
 import { withoutAbsent } from './without-absent.js';
 
 export interface ImageVarlinkServices {
@@ -17,6 +18,7 @@ export interface ImageVarlinkServices {
 
 type ListInput = Input<(typeof imageVarlink)['methods']['List']>;
 type ListOutput = Output<(typeof imageVarlink)['methods']['List']>;
+type CleanOutput = Output<(typeof imageVarlink)['methods']['CleanPool']>;
 
 /** io.systemd.MachineImage. */
 export function imageInterface(services: ImageVarlinkServices): BoundVarlinkInterface {
@@ -40,13 +42,21 @@ export function imageInterface(services: ImageVarlinkServices): BoundVarlinkInte
       return {};
     },
     CleanPool: async ({ mode }, call) => {
-      const removed = await keeper.clean(call, mode);
-      if (removed.length === 0) throw new MethodError('io.systemd.MachineImage.NoSuchImage'); // there is no reply to none
-      return Replies.all(
-        removed.map(({ name, usageExclusive }) => withoutAbsent({ name, usageExclusive: numberOrAbsent(usageExclusive) })),
+      const removed = arrivals<CleanOutput>((arrive) =>
+        keeper.clean(call, mode, ({ name, usageExclusive }) => {
+          arrive(withoutAbsent({ name, usageExclusive: numberOrAbsent(usageExclusive) }));
+        }),
       );
+      const first = await removed.next();
+      if (first.done === true) throw new MethodError('io.systemd.MachineImage.NoSuchImage'); // there is no reply to none
+      return Replies.all(continued(first.value, removed));
     },
   });
+}
+
+async function* continued<T>(first: T, others: AsyncIterable<T>): AsyncGenerator<T> {
+  yield first;
+  yield* others;
 }
 
 /** The interface has a NotSupported of its own. */

@@ -5,7 +5,7 @@ import { invalidArgument, isFailure, systemFailure } from '../../domain/failure.
 import type { Caller } from '../../ports/authority.js';
 import type { Log } from '../../ports/log.js';
 import type { Call } from '../../service/call.js';
-import type { Outcome, Peer } from '../../transport/varlink/server-connection.js';
+import type { ErrorOutcome, Outcome, Peer } from '../../transport/varlink/server-connection.js';
 import type { MethodCall } from '../../wire/varlink/call.js';
 import { describe, printDescription } from '../../wire/varlink/idl.js';
 import type { Input, Interface, Method, Output } from '../../wire/varlink/schema.js';
@@ -149,9 +149,10 @@ export class VarlinkService {
     } catch (error) {
       return this.#failure(call, error, passed, ownErrors);
     }
-    if (!(result instanceof Promise)) return outcomeOf(result, passed);
+    const failure = (error: unknown) => this.#errorOf(error, ownErrors);
+    if (!(result instanceof Promise)) return outcomeOf(result, passed, failure);
     return result.then(
-      (settled) => outcomeOf(settled, passed),
+      (settled) => outcomeOf(settled, passed, failure),
       (error: unknown) => this.#failure(call, error, passed, ownErrors),
     );
   }
@@ -164,10 +165,17 @@ export class VarlinkService {
 
   #failure(call: MethodCall, error: unknown, passed: readonly number[], ownErrors: OwnErrors): Outcome {
     for (const fd of passed) this.#ports.closeDescriptor(fd);
-    if (error instanceof MethodError) return errorOutcome(error);
-    if (isFailure(error)) return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name), ownErrors));
+    const expected = this.#errorOf(error, ownErrors);
+    if (expected !== undefined) return expected;
     this.failed(call, error);
     return errorOutcome(varlinkError(systemFailure('EIO', 'Internal error'), (name) => this.#ports.errnoNumber(name)));
+  }
+
+  /** Undefined if it was not expected. */
+  #errorOf(error: unknown, ownErrors: OwnErrors): ErrorOutcome | undefined {
+    if (error instanceof MethodError) return errorOutcome(error);
+    if (!isFailure(error)) return undefined;
+    return errorOutcome(varlinkError(error, (name) => this.#ports.errnoNumber(name), ownErrors));
   }
 }
 
@@ -220,15 +228,15 @@ class PeerCall implements VarlinkCall {
   }
 }
 
-function outcomeOf(result: unknown, passed: readonly number[]): Outcome {
+function outcomeOf(result: unknown, passed: readonly number[], failure: (error: unknown) => ErrorOutcome | undefined): Outcome {
   if (result instanceof Replies) {
-    return { kind: result.kind, parameters: result.items } as Outcome;
+    return { kind: result.kind, parameters: result.items, failure } as Outcome;
   }
   if (result instanceof Ongoing) return { kind: 'ongoing', first: result.first as object, last: result.last as Promise<object> };
   return { kind: 'reply', parameters: result as object, fds: passed };
 }
 
-function errorOutcome({ error, parameters }: VarlinkError): Outcome {
+function errorOutcome({ error, parameters }: VarlinkError): ErrorOutcome {
   return { kind: 'error', error, parameters };
 }
 

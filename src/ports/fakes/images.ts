@@ -25,6 +25,8 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
   poolLimit: bigint | undefined;
   /** Images that something runs from. */
   readonly inUse = new Set<string>();
+  /** When an image is removed. */
+  removalsEnd = async (_image: Image): Promise<void> => undefined;
   /** When a clone is made. */
   clonesEnd = async (_image: Image, _canceled: AbortSignal): Promise<void> => undefined;
   readonly #images = new Map<string, Image>([[host.name, host]]);
@@ -49,6 +51,7 @@ export class FakeImages implements Images, ImageChanges, ImageContents {
   async remove(image: Image, { report }: Pick<WorkControl, 'report'> = unwatched): Promise<void> {
     this.#refuse(image);
     report({ filesDone: 1 });
+    await this.removalsEnd(image);
     this.#images.delete(image.name);
   }
 

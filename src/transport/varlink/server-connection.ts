@@ -9,10 +9,17 @@ export type Outcome =
   | { readonly kind: 'error'; readonly error: string; readonly parameters: object }
   /** One reply now, and one when what has been begun is over, which ends the call; the promise does not reject. */
   | { readonly kind: 'ongoing'; readonly first: object; readonly last: Promise<object> }
-  /** Several replies, the last of which ends the call; at least one. */
-  | { readonly kind: 'replies'; readonly parameters: Iterable<object> | AsyncIterable<object> }
+  /** Several replies, the last of which ends the call; at least one. One that cannot be made ends the call with an error. */
+  | {
+      readonly kind: 'replies';
+      readonly parameters: Iterable<object> | AsyncIterable<object>;
+      /** What the caller is told of what was thrown; undefined: it was a bug. */
+      readonly failure?: (error: unknown) => ErrorOutcome | undefined;
+    }
   /** Replies as things happen, until the caller hangs up: none of them is the last. */
   | { readonly kind: 'stream'; readonly parameters: AsyncIterable<object> };
+
+export type ErrorOutcome = Extract<Outcome, { readonly kind: 'error' }>;
 
 /** One caller's connection, as the methods see it. */
 export interface Peer {
@@ -260,8 +267,10 @@ export class ServerConnection {
       if (Symbol.iterator in outcome.parameters) await this.#sendAll(outcome.parameters);
       else await this.#sendAsTheyCome(outcome.parameters, outcome.kind === 'replies');
     } catch (error) {
-      this.#options.failed(call, error);
-      if (!call.oneway) this.#send(errorReply(internalError.error, internalError.parameters));
+      const known = outcome.kind === 'replies' ? outcome.failure?.(error) : undefined;
+      if (known === undefined) this.#options.failed(call, error);
+      const { error: name, parameters } = known ?? internalError;
+      if (!call.oneway) this.#send(errorReply(name, parameters));
     }
   }
 
@@ -291,6 +300,9 @@ export class ServerConnection {
         this.#flush();
         await this.#room();
       }
+    } catch (error) {
+      if (lastEnds && previous !== undefined) this.#send(reply(previous, { continues: true })); // it was not the last
+      throw error;
     } finally {
       this.#current = undefined;
     }
