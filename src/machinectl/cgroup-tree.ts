@@ -22,6 +22,10 @@ export interface TreeOptions {
   readonly colours: ColourMode;
 }
 
+const branchWidth = '├─'.length;
+/** So many columns of a command line are shown however narrow the terminal is. */
+const leastCommandLine = 20;
+
 /** Lines of text, each with its newline. `root` is the cgroup whose content is shown; processes outside of it are not. */
 export function formatCgroupTree(processes: readonly UnitProcess[], root: string, options: TreeOptions): string {
   const tree = { name: '', processes: [], children: new Map<string, Group>() };
@@ -51,9 +55,9 @@ function formatGroup(group: Group, indentation: string, options: TreeOptions): s
   let text = '';
   for (const [index, { pid, commandLine }] of processes.entries()) {
     const isLast = index === processes.length - 1 && children.length === 0;
-    const line = `${String(pid).padStart(digits)} ${printable(commandLine)}`;
-    const room = options.width === undefined ? undefined : options.width - indentation.length - 2;
-    const shown = room === undefined ? line : ellipsize(line, Math.max(room, digits + 1));
+    const taken = indentation.length + branchWidth + digits + 1;
+    const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(options.width - taken, leastCommandLine);
+    const shown = `${String(pid).padStart(digits)} ${ellipsize(printable(commandLine), room)}`;
     text += `${options.prefix}${indentation}${isLast ? '└─' : '├─'}${styled(shown, 'grey', options.colours)}\n`;
   }
   for (const [index, child] of children.entries()) {

@@ -1,5 +1,7 @@
 // Joins this terminal with one of a machine, for as long as the program over there runs.
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import type { MachineTerminal } from '../client/terminal.js';
 import type { Context } from './context.js';
@@ -11,6 +13,11 @@ export type SessionEnd = 'program-ended' | 'left' | 'machine-ended' | 'interrupt
 const leaveKey = 0x1d;
 const leaveKeyTimes = 3;
 const leaveWithin = 1000; // milliseconds
+/**
+ * What is typed while the terminal is being set up is lost, systemd.exec(5), TTYReset=: what comes from a file waits for
+ * the first output, or so long for a program that prints nothing. In ms.
+ */
+const readyWithin = 1000;
 /** ^D: what a terminal has for the end of a file. */
 const endOfFile = '\x04';
 /** Soft reset, colours and line wrapping as they were, the cursor in an empty line: ECMA-48, and XTerm's DECSTR. */
@@ -61,14 +68,18 @@ async function forward({ terminal, machineEnded }: Session): Promise<SessionEnd>
       });
       terminal.once('end', () => resolve('program-ended'));
       terminal.once('error', reject);
-      stdin.on('data', (bytes: Buffer) => {
-        if (isInteractive && leaving.pressed(bytes, Date.now())) return resolve('left');
-        if (terminal.write(bytes)) return;
-        stdin.pause();
-        terminal.once('drain', () => stdin.resume());
-      });
+      const type = (): void => {
+        stdin.on('data', (bytes: Buffer) => {
+          if (isInteractive && leaving.pressed(bytes, Date.now())) return resolve('left');
+          if (terminal.write(bytes)) return;
+          stdin.pause();
+          terminal.once('drain', () => stdin.resume());
+        });
+      };
+      if (isInteractive) type();
+      else void Promise.race([once(terminal, 'data'), delay(readyWithin)]).then(type);
       // Whoever reads over there learns that nothing more comes; what is still printed is printed here.
-      stdin.once('end', () => terminal.write(endOfFile));
+      stdin.once('end', () => tellEnd(terminal));
       stdout.once('error', () => resolve('interrupted'));
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolve('interrupted'));
       machineEnded.then(() => resolve('machine-ended'), reject);
@@ -77,6 +88,13 @@ async function forward({ terminal, machineEnded }: Session): Promise<SessionEnd>
     stdin.pause();
     stdout.off('resize', resize);
   }
+}
+
+/** Again and again: who does not read yet may have what was typed before thrown away. */
+function tellEnd(terminal: MachineTerminal): void {
+  if (terminal.destroyed) return;
+  terminal.write(endOfFile);
+  setTimeout(() => tellEnd(terminal), readyWithin).unref();
 }
 
 /**

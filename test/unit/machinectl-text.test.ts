@@ -180,7 +180,9 @@ test('the tree of processes', () => {
       '',
     ].join('\n'),
   );
-  const narrow = formatCgroupTree(processes, `${unit}/payload`, { ...options, width: 20 });
-  assert.match(narrow, /└─220 dbus-daem…$/m);
+  const narrow = formatCgroupTree(processes, `${unit}/payload`, { ...options, width: 33 });
+  assert.match(narrow, /└─220 dbus-daemon --system -…$/m);
+  const narrowest = formatCgroupTree(processes, `${unit}/payload`, { ...options, width: 5 });
+  assert.match(narrowest, /└─220 dbus-daemon --syste…$/m);
   assert.equal(formatCgroupTree(processes, '/elsewhere', options), '');
 });
