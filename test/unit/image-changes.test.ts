@@ -258,6 +258,26 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     assert.deepEqual(place.log.lines, []);
   });
 
+  test('of what was intended, only what is understood is settled', async () => {
+    await using place = new Place();
+    place.add('one', 'directory');
+    const journal = (name: string, text: string, mode = 0o600) => writeFileSync(place.in(`.#machined-0badcafe.1-${name}.journal`), text, { mode });
+    const { ino } = statSync(place.in('one'));
+    const removal = { kind: 'rename', directory: place.pool, from: 'two', to: 'one', inode: String(ino) };
+    const undoing = JSON.stringify({ steps: [removal, { ...removal, from: 'a', to: 'b' }], decisive: 1 });
+    journal('torn', undoing.slice(0, 20));
+    journal('not-private', undoing, 0o644);
+    await place.restarted().sweep();
+    assert.deepEqual([place.files(), place.log.lines], [['one'], []]);
+    journal('later', '{"steps":[{"kind":"unheard-of"}],"decisive":0}');
+    await place.restarted().sweep();
+    assert.match(place.log.lines[0]?.message ?? '', /Bad message/);
+    rmSync(place.in('.#machined-0badcafe.1-later.journal'));
+    journal('good', undoing);
+    await place.restarted().sweep();
+    assert.deepEqual(place.files(), ['two']);
+  });
+
   test('locks are those of systemd-nspawn, and are not left behind', async () => {
     await using place = new Place();
     place.add('one', 'directory');

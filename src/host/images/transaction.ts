@@ -152,19 +152,35 @@ export function settle(journal: string): void {
   lockDescriptor(file.fd, journal);
   const status = fstatSync(file.fd);
   const isOwn = status.isFile() && status.uid === process.geteuid?.() && (status.mode & 0o077) === 0;
-  const intent = isOwn ? readIntent(file.fd) : undefined;
+  const intent = isOwn ? readIntent(file.fd, journal) : undefined;
   if (intent !== undefined) settleIntent(intent);
   unlinkSync(journal);
 }
 
-/** Undefined if it was not written to its end: then nothing else was begun. */
-function readIntent(fd: number): Intent | undefined {
+/**
+ * Undefined if it was not written to its end: then nothing else was begun. Throws SystemError EBADMSG if it says something
+ * else, of another version's for example.
+ */
+function readIntent(fd: number, journal: string): Intent | undefined {
+  const intent = parse(readFileSync(fd, 'utf8'));
+  if (intent === undefined || isIntent(intent)) return intent;
+  throw new SystemError(errnos.EBADMSG, 'read', journal);
+}
+
+function parse(text: string): unknown {
   try {
-    return JSON.parse(readFileSync(fd, 'utf8')) as Intent;
+    return JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     return undefined;
   }
+}
+
+const kindsOfSteps: ReadonlySet<unknown> = new Set<Step['kind']>(['rename', 'protect', 'limit']);
+
+function isIntent(value: unknown): value is Intent {
+  const { steps, decisive } = (value ?? {}) as Partial<Intent>;
+  return typeof decisive === 'number' && Array.isArray(steps) && steps.every((step: Partial<Step> | null) => kindsOfSteps.has(step?.kind));
 }
 
 function settleIntent({ steps, decisive }: Intent): void {
