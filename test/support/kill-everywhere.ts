@@ -65,30 +65,59 @@ export type MakeChange = (scene: Scene) => ImageChange;
 
 /** Both are made anew for each attempt. Returns how often it was killed before it came to its end. */
 export function killEverywhere(prepare: (scene: Scene) => void, change: MakeChange, parent?: string): number {
-  using finished = new Scene(parent);
-  process.umask(0o022);
-  prepare(finished);
-  changeImage(change(finished), finished.places('whole.1'), unheard);
-  const after = finished.state();
+  const after = stateAfter(prepare, change, parent);
   for (let number = 0; ; number++) {
-    using scene = new Scene(parent);
-    process.umask(0o022); // changes are made by processes of their own, and leave it at 0
-    prepare(scene);
+    using scene = newScene(prepare, parent);
     const before = scene.state();
-    const places = scene.places('killed.1');
-    const { status, signal, stderr } = spawnSync(process.execPath, [
-      '--enable-source-maps', program, String(number), JSON.stringify(change(scene)), JSON.stringify(places),
-    ], { encoding: 'utf8' });
-    assert.ok(status === 0 || signal === 'SIGKILL', stderr);
+    const hasEnded = runUntil(number, scene, change(scene), 'killed.1');
     changeImage({ kind: 'sweep', failed: null }, scene.places('later.1'), unheard);
-    const state = scene.state();
-    if (status === 0) {
-      assert.deepEqual(state, after);
-      return number;
-    }
-    const isEither = [before, after].some((expected) => JSON.stringify(expected) === JSON.stringify(state));
-    if (!isEither) assert.deepEqual(state, before, `killed before call ${number}`);
+    assertEither(scene.state(), hasEnded ? after : before, after, `killed before call ${number}`);
+    if (hasEnded) return number;
   }
+}
+
+/** Wherever a change leaves something to settle, so is the sweep that settles it. Returns how often sweeps were killed. */
+export function killSweepsEverywhere(prepare: (scene: Scene) => void, change: MakeChange): number {
+  const after = stateAfter(prepare, change);
+  for (let number = 0, kills = 0; ; number++) {
+    for (let sweepNumber = 0; ; sweepNumber++) {
+      using scene = newScene(prepare);
+      const before = scene.state();
+      if (runUntil(number, scene, change(scene), 'killed.1')) return kills;
+      if (!readdirSync(scene.pool).some((file) => file.endsWith('.journal'))) break;
+      const hasEnded = runUntil(sweepNumber, scene, { kind: 'sweep', failed: null }, 'swept.1');
+      changeImage({ kind: 'sweep', failed: null }, scene.places('later.1'), unheard);
+      assertEither(scene.state(), before, after, `killed before call ${number}, and a sweep before ${sweepNumber}`);
+      if (hasEnded) break;
+      kills++;
+    }
+  }
+}
+
+function stateAfter(prepare: (scene: Scene) => void, change: MakeChange, parent?: string): string[] {
+  using scene = newScene(prepare, parent);
+  changeImage(change(scene), scene.places('whole.1'), unheard);
+  return scene.state();
+}
+
+function newScene(prepare: (scene: Scene) => void, parent?: string): Scene {
+  process.umask(0o022); // changes are made by processes of their own, and leave it at 0
+  const scene = new Scene(parent);
+  prepare(scene);
+  return scene;
+}
+
+/** Returns whether it has come to its end. */
+function runUntil(number: number, scene: Scene, change: ImageChange, instance: string): boolean {
+  const parameters = [String(number), JSON.stringify(change), JSON.stringify(scene.places(instance))];
+  const { status, signal, stderr } = spawnSync(process.execPath, [program, ...parameters], { encoding: 'utf8' });
+  assert.ok(status === 0 || signal === 'SIGKILL', stderr);
+  return status === 0;
+}
+
+function assertEither(state: string[], before: string[], after: string[], when: string): void {
+  const isEither = [before, after].some((expected) => JSON.stringify(expected) === JSON.stringify(state));
+  if (!isEither) assert.deepEqual(state, before, when);
 }
 
 export function addDisk(scene: Scene): void {
