@@ -5,7 +5,7 @@ import { bootBenchHost, copy, forkLeaders, takeTurns } from './host.js';
 import { bootedGuests, crowdGuests, crowdPrefix, daemonUnits, spareLeaders, type GuestsPlan } from './plan.js';
 import type { Aim, Row } from './table.js';
 
-const full = { rounds: 3, duration: 300, tailDuration: 3000, repetitions: 15 };
+const full = { rounds: 3, duration: 400, tailDuration: 3000, repetitions: 15 };
 const quick = { rounds: 1, duration: 150, tailDuration: 1500, repetitions: 8 };
 
 const aims: readonly (readonly [string, Aim])[] = [

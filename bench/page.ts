@@ -1,14 +1,21 @@
 // The page of results, docs/benchmarks.md: what is written by hand, then a section for each group of benchmarks.
 import { cpus, loadavg, release } from 'node:os';
 
-/** The page with the section of that title replaced, or appended. */
+/**
+ * The page with the section of that title replaced, or appended. What somebody has written between its first paragraph and
+ * its table stays.
+ */
 export function withSection(page: string, title: string, table: string): string {
   const [introduction = '', ...sections] = page.trimEnd().split(/\n(?=## )/);
-  const section = `## ${title}\n\n${circumstances()}\n\n${table}\n`;
   const index = sections.findIndex((text) => text.startsWith(`## ${title}\n`));
+  const section = [`## ${title}`, circumstances(), ...remarksIn(sections[index] ?? ''), table].join('\n\n');
   if (index < 0) sections.push(section);
   else sections[index] = section;
   return [introduction, ...sections].map((text) => `${text.trimEnd()}\n`).join('\n');
+}
+
+function remarksIn(section: string): readonly string[] {
+  return section.split(/\n\n+/).slice(2).filter((paragraph) => !paragraph.startsWith('|'));
 }
 
 function circumstances(): string {
