@@ -5,6 +5,7 @@ import { errnoNameOf } from '../kernel/system-error.js';
 
 /** In bytes; what is read here has a few hundred. */
 const largestFile = 1 << 20;
+const usualFile = 4096;
 
 /**
  * A regular file below a root directory; undefined if there is none. It may wait for ever: only a helper process may call
@@ -37,9 +38,9 @@ export function locateIfThere(root: number, place: string): number | undefined {
 function readLocated(located: number, place: string): Buffer {
   const fd = openLocated(located);
   try {
-    const buffer = Buffer.alloc(largestFile + 1);
-    let length = 0;
-    while (length < buffer.length) {
+    let buffer = Buffer.alloc(usualFile);
+    for (let length = 0; length <= largestFile; ) {
+      if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(8 * length, largestFile + 1));
       const count = readSync(fd, buffer, length, buffer.length - length, null);
       if (count === 0) return buffer.subarray(0, length);
       length += count;

@@ -87,9 +87,11 @@ function ask(fd: number, type: number, flags: number, body: Buffer): void {
   check(send(fd, request, request.length, 0), 'send');
 }
 
+/** What the kernel fills at most at a time. Most datagrams have some hundred bytes, which are worth a copy. */
+const received = Buffer.allocUnsafeSlow(32768);
+
 function* receiveDatagram(fd: number): Generator<RouteMessage> {
-  const buffer = Buffer.allocUnsafeSlow(32768); // what the kernel fills at most at a time
-  const datagram = buffer.subarray(0, check(receive(fd, buffer, buffer.length, MSG_DONTWAIT), 'recv'));
+  const datagram = Buffer.from(received.subarray(0, check(receive(fd, received, received.length, MSG_DONTWAIT), 'recv')));
   let at = 0;
   while (at + headerSize <= datagram.length) {
     const length = datagram.readUInt32LE(at);
