@@ -35,7 +35,7 @@ await build({
   outfile: path.join(root, 'dist/load.cjs'),
   format: 'cjs',
 });
-saveCache(path.join(root, 'dist/machined.cjs'));
+saveCache('machined');
 // machinectl, for which the start is most of the time that it takes.
 await build({
   ...common,
@@ -45,7 +45,7 @@ await build({
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': 'importMetaUrl' },
 });
-execFileSync(process.execPath, [path.join(root, 'scripts/make-code-cache.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] });
+saveCache('machinectl', ['--help']);
 // The daemon's helpers, processes of their own, as CommonJS too: each starts 8 ms sooner. Modules in dist/ are named .mjs.
 for (const helper of ['guest-helper', 'command-launcher']) {
   await build({
@@ -67,12 +67,15 @@ await build({
   splitting: true,
 });
 
-/** What V8 makes of the bundle goes beside it: see src/main/load.ts. The flags are those that bin/machined starts it with. */
-function saveCache(bundle) {
+/** What V8 makes of the bundle goes beside it: see src/main/load.ts. The flags are those that bin/ starts it with. */
+function saveCache(program, rehearsal) {
+  const bundle = path.join(root, `dist/${program}.cjs`);
   const source = readFileSync(bundle, 'utf8');
   // in the first line, which is the banner's: the source map stays right
   writeFileSync(bundle, `/* ${createHash('sha256').update(source).digest('hex')} */ ${source}`);
-  const flags = /^#!.* node (.*)/.exec(readFileSync(path.join(root, 'bin/machined'), 'utf8'))[1].split(' ');
-  const save = `require(${JSON.stringify(path.join(root, 'dist/load.cjs'))}).saveCache(${JSON.stringify(bundle)})`;
-  execFileSync(process.execPath, [...flags, '-e', save], { stdio: 'inherit' });
+  const [, flags = ''] = /^#!.* node(.*)/.exec(readFileSync(path.join(root, 'bin', program), 'utf8'));
+  const parameters = [bundle, rehearsal].map((parameter) => JSON.stringify(parameter)).join(', ');
+  const save = `require(${JSON.stringify(path.join(root, 'dist/load.cjs'))}).saveCache(${parameters})`;
+  const words = flags.split(' ').filter((flag) => flag !== '');
+  execFileSync(process.execPath, [...words, '-e', save], { stdio: ['ignore', 'ignore', 'inherit'] });
 }

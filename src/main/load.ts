@@ -1,6 +1,6 @@
 /**
- * What bin/machined runs: loads the bundle of the daemon together with what V8 made of it when it was built
- * (v8.Script's cachedData), which saves a sixth of the time that it takes to start. V8 itself refuses what another
+ * What bin/machined and bin/machinectl run: loads the bundle of the program together with what V8 made of it when it was
+ * built (v8.Script's cachedData), which saves a sixth of the time that the daemon takes to start. V8 itself refuses what another
  * version or other flags have made; a bundle that is not the one of the build has another first line. Then, as without a
  * cache, the bundle is compiled anew.
  */
@@ -11,7 +11,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 interface Bundle {
-  main(words: readonly string[]): Promise<void>;
+  /** @returns the exit status, if the program is to end with its promise. */
+  main(words: readonly string[]): Promise<number | void>;
 }
 
 interface Loaded {
@@ -22,20 +23,24 @@ interface Loaded {
 }
 
 /** Runs the program; `words` is the command line without the program's name. */
-export async function run(file: string, words: readonly string[]): Promise<void> {
+export async function run(file: string, words: readonly string[]): Promise<number | void> {
   // Nothing that runs while it starts runs for long: to optimize it takes more time than it saves, and memory.
   setFlagsFromString('--no-opt');
   try {
-    await load(file).bundle.main(words);
+    return await load(file).bundle.main(words);
   } finally {
     setFlagsFromString('--opt');
   }
 }
 
-/** Writes the cache for a bundle. To be called with the flags that the bundle will run with. */
-export function saveCache(file: string): void {
+/**
+ * Writes the cache for a bundle. To be called with the flags that the bundle will run with. A rehearsal is a command line
+ * to run first: functions that loading and it have compiled are in the cache, the others are not.
+ */
+export async function saveCache(file: string, rehearsal?: readonly string[]): Promise<void> {
   setFlagsFromString('--no-opt');
-  const { script } = load(file); // functions that loading has compiled are in the cache, the others are not
+  const { bundle, script } = load(file);
+  if (rehearsal !== undefined) await bundle.main(rehearsal);
   const firstLine = Buffer.from(firstLineOf(readFileSync(file, 'utf8')));
   writeFileSync(cacheOf(file), Buffer.concat([firstLine, script.createCachedData()]));
 }
