@@ -10,6 +10,9 @@ type Values = Readonly<Record<string, unknown>>;
 /** Properties that are microseconds since 1970, and that people want to read. */
 const timestamps = new Set(['Timestamp', 'CreationTimestamp', 'ModificationTimestamp']);
 
+const limits = new Set(['Limit', 'LimitExclusive']);
+const unlimited = 0xffff_ffff_ffff_ffffn;
+
 /** Prints those that were asked for. Without a request, empty ones only with --all. */
 export function printProperties(declaration: InterfaceDeclaration, values: Values, settings: Settings, output: Output): void {
   for (const name of selectNames(declaration, values, settings)) {
@@ -35,6 +38,7 @@ function selectNames(declaration: InterfaceDeclaration, values: Values, settings
 /** undefined for what has no text form. */
 function formatValue(name: string, value: unknown): string | undefined {
   if (typeof value === 'bigint' && timestamps.has(name)) return formatTimestamp(value);
+  if (value === unlimited && limits.has(name)) return 'infinity';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (isBytes(name, value)) return hexadecimal(value);
   return Array.isArray(value) ? undefined : String(value);

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 
 const weekdays = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 
-/** 'Sat 2026-11-21 12:46:42 UTC', in the time zone of this process; microseconds since 1970. */
+/** 'Sat 2026-11-21 12:46:42 UTC', in the time zone of this process; microseconds since 1970; '' for 0, which says unknown. */
 export function formatTimestamp(microseconds: bigint): string {
+  if (microseconds === 0n) return '';
   const date = new Date(Number(microseconds / 1000n));
   const two = (value: number): string => String(value).padStart(2, '0');
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;

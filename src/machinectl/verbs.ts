@@ -29,6 +29,11 @@ export interface Verb {
 
 const any = Number.POSITIVE_INFINITY;
 
+/** Handed on to importctl, which checks what follows. */
+const transferVerbs = [
+  'import-tar', 'import-raw', 'import-fs', 'export-tar', 'export-raw', 'pull-tar', 'pull-raw', 'list-transfers', 'cancel-transfer',
+];
+
 /** Carried out if no verb is given. */
 export const defaultVerb = 'list';
 
@@ -99,6 +104,50 @@ export const verbs: readonly Verb[] = [
     name: 'bind', group: 'machine', arguments: 'NAME PATH [PATH]', summary: 'Bind mount a path from the host into a container', minimum: 2, maximum: 3,
     completes: ['machine', 'host-path', 'nothing'], load: () => import('./verbs/bind.js'),
   },
+  {
+    name: 'list-images', group: 'image', summary: 'Show available container and VM images', minimum: 0, maximum: 0,
+    load: () => import('./verbs/list-images.js'),
+  },
+  {
+    name: 'image-status', group: 'image', arguments: '[NAME…]', summary: 'Show image details', minimum: 0, maximum: any,
+    completes: ['image'], load: () => import('./verbs/image-status.js'),
+  },
+  {
+    name: 'show-image', group: 'image', arguments: '[NAME…]', summary: 'Show properties of image', minimum: 0, maximum: any,
+    completes: ['image'], load: () => import('./verbs/show-image.js'),
+  },
+  {
+    name: 'edit', group: 'image', arguments: 'NAME|FILE…', summary: 'Edit settings of one or more VMs/containers', minimum: 1, maximum: any,
+    completes: ['machine-or-image'], load: () => import('./verbs/edit.js'),
+  },
+  {
+    name: 'cat', group: 'image', arguments: 'NAME|FILE…', summary: 'Show settings of one or more VMs/containers', minimum: 1, maximum: any,
+    completes: ['machine-or-image'], load: () => import('./verbs/cat.js'),
+  },
+  {
+    name: 'clone', group: 'image', arguments: 'NAME NAME', summary: 'Clone an image', minimum: 2, maximum: 2,
+    completes: ['image', 'nothing'], load: () => import('./verbs/clone.js'),
+  },
+  {
+    name: 'rename', group: 'image', arguments: 'NAME NAME', summary: 'Rename an image', minimum: 2, maximum: 2,
+    completes: ['image', 'nothing'], load: () => import('./verbs/rename.js'),
+  },
+  {
+    name: 'read-only', group: 'image', arguments: 'NAME [BOOL]', summary: 'Mark or unmark image read-only', minimum: 1, maximum: 2,
+    completes: ['image', 'boolean'], load: () => import('./verbs/read-only.js'),
+  },
+  {
+    name: 'remove', group: 'image', arguments: 'NAME…', summary: 'Remove an image', minimum: 1, maximum: any,
+    completes: ['image'], load: () => import('./verbs/remove.js'),
+  },
+  {
+    name: 'set-limit', group: 'image', arguments: '[NAME] BYTES', summary: 'Set image or pool size limit (disk quota)', minimum: 1, maximum: 2,
+    completes: ['image', 'nothing'], load: () => import('./verbs/set-limit.js'),
+  },
+  {
+    name: 'clean', group: 'image', summary: 'Remove hidden (or all) images', minimum: 0, maximum: 0, load: () => import('./verbs/clean.js'),
+  },
+  ...transferVerbs.map((name): Verb => ({ name, group: 'image', minimum: 0, maximum: any, load: () => import('./verbs/transfer.js') })),
   {
     name: 'unbind', group: 'beyond', arguments: 'NAME PATH', summary: 'Take away a bind mount that bind has made', minimum: 2, maximum: 2,
     completes: ['machine', 'nothing'], load: () => import('./verbs/unbind.js'),

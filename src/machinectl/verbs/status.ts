@@ -3,6 +3,7 @@ import { isMachinedError } from '../../client/error.js';
 import { formatAddress } from '../addresses.js';
 import { formatCgroupTree } from '../cgroup-tree.js';
 import type { Context } from '../context.js';
+import { formatFields, type Field } from '../fields.js';
 import { readJournal } from '../journal.js';
 import type { JsonValue } from '../json.js';
 import { machineInterface } from '../../contract/dbus/machine.js';
@@ -101,7 +102,7 @@ function printDetails({ settings, output }: Context, details: Details): void {
   const { properties } = details;
   const unit = properties.Unit ?? '';
   output.print(heading(properties));
-  output.print(fields(details).map(([label, ...lines]) => formatField(label, lines)).join(''));
+  output.print(formatFields(fields(details)));
   const full = settings.full || !output.onTerminal;
   if (details.tree !== undefined) {
     const width = full ? undefined : Math.max(output.columns - treeIndentation, 0);
@@ -120,8 +121,6 @@ function heading({ Name: name = '', Id: id = new Uint8Array() }: MachineProperti
   return /^0*$/.test(text) ? `${name}\n` : `${name}(${text})\n`;
 }
 
-type Field = readonly [label: string, ...lines: readonly string[]];
-
 function fields({ properties, interfaces, addresses, os, shift }: Details): readonly Field[] {
   const { Timestamp: since = 0n, Leader: leader = 0, Supervisor: supervisor = 0, Service: service = '', Class: kind = '' } = properties;
   const { RootDirectory: root = '', Unit: unit = '', Subgroup: subgroup = '' } = properties;
@@ -139,12 +138,6 @@ function fields({ properties, interfaces, addresses, os, shift }: Details): read
   if (unit !== '') found.push(['Unit', unit]);
   if (subgroup !== '') found.push(['Subgroup', subgroup]);
   return found;
-}
-
-const labelWidth = 8;
-
-function formatField(label: string, lines: readonly string[]): string {
-  return lines.map((line, index) => `\t${(index === 0 ? label : '').padStart(labelWidth)}${index === 0 ? ':' : ' '} ${line}\n`).join('');
 }
 
 /** '165 (systemd)'. */

@@ -1,0 +1,43 @@
+// The settings of machines that systemd-nspawn reads: systemd.nspawn(5).
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { isMachinedError } from '../client/error.js';
+import type { Context } from './context.js';
+import { CommandFailure } from './failure.js';
+
+const suffix = '.nspawn';
+const administrators = '/etc/systemd/nspawn';
+const directories = [administrators, '/run/systemd/nspawn'];
+
+export interface SettingsFile {
+  /** The file that there is; undefined if there is none. */
+  readonly existing: string | undefined;
+  /** Where changed settings go. */
+  readonly target: string;
+}
+
+/** Of a machine by its name, or a file by its absolute path. Throws CommandFailure for a name that no file can have. */
+export async function findSettings(context: Context, name: string): Promise<SettingsFile> {
+  if (path.isAbsolute(name)) return { existing: existsSync(name) ? name : undefined, target: name };
+  const file = name.endsWith(suffix) ? name : name + suffix;
+  if (file.includes('/')) throw new CommandFailure(`Invalid settings file name '${file}'.`);
+  for (const directory of directories) {
+    const candidate = path.join(directory, file);
+    if (existsSync(candidate)) return { existing: candidate, target: candidate };
+  }
+  const besideImage = path.join(await directoryOfImage(context, file.slice(0, -suffix.length)), file);
+  // those beside an image are not trusted with everything, so that the administrator's copy is what is edited
+  return { existing: existsSync(besideImage) ? besideImage : undefined, target: path.join(administrators, file) };
+}
+
+/** The pool, for one that is not there. */
+async function directoryOfImage({ registry }: Context, name: string): Promise<string> {
+  try {
+    const { image } = await registry.call('GetImage', { name });
+    const { Path: file } = await registry.imageProperties(image);
+    if (file !== undefined) return path.dirname(file);
+  } catch (error) {
+    if (!isMachinedError(error)) throw error;
+  }
+  return '/var/lib/machines';
+}

@@ -1,0 +1,25 @@
+import { formatBytes } from '../bytes.js';
+import type { Context } from '../context.js';
+import { unknownSize } from '../images.js';
+import { failureOf } from '../registry.js';
+
+type Removed = readonly [name: string, freed: bigint];
+
+export async function run({ registry, settings, output }: Context): Promise<void> {
+  let removed: readonly Removed[];
+  try {
+    ({ images: removed } = await registry.call('CleanPool', { mode: settings.all ? 'all' : 'hidden' }, { patient: true }));
+  } catch (error) {
+    throw failureOf('Could not clean pool', error);
+  }
+  if (settings.json !== 'off') return output.printJson(removed.map(([name, freed]) => ({ name, freed: freed === unknownSize ? null : freed })), settings.json);
+  for (const [name, freed] of removed) output.print(`Removed image '${name}'${freedText('. Freed exclusive disk space: ', freed)}\n`);
+  const isKnown = removed.every(([, freed]) => freed !== unknownSize);
+  const total = isKnown ? removed.reduce((sum, [, freed]) => sum + freed, 0n) : unknownSize;
+  output.print(`Removed ${removed.length} images in total.${freedText(' Total freed exclusive disk space: ', total, '.')}\n`);
+}
+
+function freedText(before: string, freed: bigint, after = ''): string {
+  const text = formatBytes(freed);
+  return text === undefined ? '' : `${before}${text}${after}`;
+}
