@@ -33,6 +33,8 @@ export class StateFiles implements Store {
   readonly #damaged: string;
   /** Machines that may have a side file. */
   readonly #withSideFile = new Set<string>();
+  /** Machines of `intend`, whose state is under its temporary name, hidden from others. */
+  readonly #intended = new Set<string>();
 
   /** Makes the directories that are missing. Throws Failure 'system'. */
   constructor(directories: StateDirectories) {
@@ -46,15 +48,22 @@ export class StateFiles implements Store {
 
   save(stored: StoredMachine): void {
     const { machine } = stored;
-    const file = this.#fileOf(machine.name);
-    const text = formatStateFile(stored);
-    if (Buffer.byteLength(text) > largestFile) {
-      throw systemFailure('EFBIG', `What is to be kept of machine ${machine.name} is more than ${largestFile} bytes`);
-    }
+    const text = textOf(stored);
     try {
       this.#saveSideFile(machine);
-      writeWhole(file, text);
+      writeWhole(this.#fileOf(machine.name), text);
+      this.#intended.delete(machine.name); // it had the name that this has been written under
       if (hasLink(machine)) makeLink(this.#linkOf(machine), machine.name);
+    } catch (error) {
+      throw failureOf(error, `Cannot write the state file of machine ${machine.name}`);
+    }
+  }
+
+  intend(machine: Machine): void {
+    const text = textOf({ machine, job: '' });
+    try {
+      this.#intended.add(machine.name);
+      writeFile(temporaryName(this.#fileOf(machine.name)), text);
     } catch (error) {
       throw failureOf(error, `Cannot write the state file of machine ${machine.name}`);
     }
@@ -62,6 +71,7 @@ export class StateFiles implements Store {
 
   remove(machine: Machine): void {
     try {
+      if (this.#intended.delete(machine.name)) removeFile(temporaryName(this.#fileOf(machine.name)));
       // systemd-machined 257 and earlier link to machines in subgroups, too
       if (canHaveLink(machine.unit)) removeLink(this.#linkOf(machine), machine.name);
       removeFile(this.#fileOf(machine.name));
@@ -82,7 +92,25 @@ export class StateFiles implements Store {
       else machines.push(machine);
     }
     machines.sort(byAge);
-    return { machines: this.#applySideFiles(machines, damaged), damaged };
+    const intended = this.#loadIntended(new Set(machines.map(({ machine }) => machine.name)));
+    return { machines: this.#applySideFiles(machines, damaged), intended, damaged };
+  }
+
+  /** What an earlier daemon has written halfway, or only intended. Nobody else's files are touched. */
+  #loadIntended(saved: ReadonlySet<string>): Machine[] {
+    const intended: Machine[] = [];
+    for (const name of regularFiles(this.#machines, temporaryPrefix)) {
+      const file = temporaryName(this.#fileOf(name));
+      const stored = attempt(() => parseStateFile(name, readWhole(file)));
+      if (stored instanceof Problem) continue; // what is asked for later was not; the next save writes over it
+      if (saved.has(name)) {
+        removeFile(file);
+        continue;
+      }
+      this.#intended.add(name);
+      intended.push(stored.machine);
+    }
+    return intended;
   }
 
   /** By the link, which systemd-machined 257 and earlier make for every unit, and later ones as this project does. */
@@ -190,11 +218,11 @@ function attempt<T>(read: () => T): T | Problem {
   }
 }
 
-/** Names of regular files that are machine names. Whatever else is there belongs to somebody else. */
-function regularFiles(directory: string): string[] {
+/** Names of regular files that are machine names after the prefix. Whatever else is there belongs to somebody else. */
+function regularFiles(directory: string, prefix = ''): string[] {
   try {
-    const entries = readdirSync(directory, { withFileTypes: true });
-    return entries.filter((entry) => entry.isFile() && isMachineName(entry.name)).map((entry) => entry.name);
+    const files = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile() && entry.name.startsWith(prefix));
+    return files.map(({ name }) => name.slice(prefix.length)).filter(isMachineName);
   } catch (error) {
     throw failureOf(error, `Cannot read ${directory}`);
   }
@@ -227,18 +255,18 @@ function readWhole(file: string): Buffer {
   }
 }
 
+/** Throws Failure 'system' (EFBIG). */
+function textOf(stored: StoredMachine): string {
+  const text = formatStateFile(stored);
+  if (Buffer.byteLength(text) <= largestFile) return text;
+  throw systemFailure('EFBIG', `What is to be kept of machine ${stored.machine.name} is more than ${largestFile} bytes`);
+}
+
 /** Readers see the old text or the new one. */
 function writeWhole(file: string, text: string): void {
   const temporary = temporaryName(file);
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  const fd = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
+  writeFile(temporary, text);
   try {
-    try {
-      fchmodSync(fd, 0o644); // whatever the umask is
-      writeFileSync(fd, text);
-    } finally {
-      closeSync(fd);
-    }
     renameSync(temporary, file);
   } catch (error) {
     removeFile(temporary);
@@ -246,11 +274,27 @@ function writeWhole(file: string, text: string): void {
   }
 }
 
+/** What could only be written in part is removed. */
+function writeFile(file: string, text: string): void {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  const fd = openSync(file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644);
+  try {
+    fchmodSync(fd, 0o644); // whatever the umask is
+    writeFileSync(fd, text);
+  } catch (error) {
+    removeFile(file);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Hidden from those who list the directory. Nobody else writes here, so that it need not be random. */
 function temporaryName(file: string): string {
   const name = file.lastIndexOf('/') + 1;
-  return `${file.slice(0, name)}.#${file.slice(name)}`;
+  return `${file.slice(0, name)}${temporaryPrefix}${file.slice(name)}`;
 }
+const temporaryPrefix = '.#';
 
 /** What is there under that name is replaced; most often nothing is. */
 function makeLink(link: string, target: string): void {

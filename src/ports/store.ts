@@ -8,6 +8,8 @@ export interface StoredMachine {
 
 export interface LoadResult {
   readonly machines: readonly StoredMachine[];
+  /** Machines of `intend` that were neither saved nor removed: the daemon ended before it knew what came of them. */
+  readonly intended: readonly Machine[];
   /** Files that could not be understood, each already set aside, with the reason. */
   readonly damaged: readonly { readonly file: string; readonly reason: string }[];
 }
@@ -16,6 +18,11 @@ export interface LoadResult {
 export interface Store {
   /** Written whole or not at all. Throws Failure 'system'. */
   save(stored: StoredMachine): void;
+  /**
+   * Notes a machine whose scope is about to be asked for, where only `load` sees it; `save` and `remove` end that. Without
+   * it, a scope would be nobody's if this process ended before it heard that there is one. Throws Failure 'system'.
+   */
+  intend(machine: Machine): void;
   /** Removes the machine's file and its unit link; a missing one is no error. */
   remove(machine: Machine): void;
   load(): LoadResult;

@@ -85,9 +85,10 @@ export class Machines implements Disposable {
 
   /** Takes over the machines of the state files; those that have ended since are dropped. To be called once, first. */
   restore(): void {
-    const { machines, damaged } = this.#ports.store.load();
+    const { machines, intended, damaged } = this.#ports.store.load();
     for (const { file, reason } of damaged) this.#ports.log.warning(`State file ${file}: ${reason}. Set aside.`);
     for (const stored of machines) this.#readmit(stored);
+    for (const machine of intended) this.#adopt(machine);
   }
 
   get size(): number {
@@ -342,6 +343,7 @@ export class Machines implements Disposable {
   }
 
   async #settleInScope(machine: Machine, residence: Residence, properties: readonly UnitProperty[]): Promise<void> {
+    this.#ports.store.intend(machine);
     const { job, done } = await this.#ports.units.startScope({
       unit: machine.unit,
       description: `${machine.class === 'vm' ? 'Virtual Machine' : 'Container'} ${machine.name}`,
@@ -391,7 +393,17 @@ export class Machines implements Disposable {
     for (const observer of this.#observers) observer.machineNew(machine);
   }
 
-  #readmit({ machine, job }: StoredMachine): void {
+  /**
+   * A machine whose scope an earlier daemon has asked for, and of which it heard no more: it is one if its leader is in that
+   * scope. Whoever registered it has been told nothing, and can end it.
+   */
+  #adopt(machine: Machine): void {
+    if (this.#placeOf(machine.leader.pid)?.unit !== machine.unit) return this.#forgetState(machine);
+    this.#ports.log.notice(`Machine ${machine.name} was being registered when an earlier daemon ended: it is taken over.`);
+    this.#readmit({ machine, job: '' }, false);
+  }
+
+  #readmit({ machine, job }: StoredMachine, isSaved = true): void {
     using undo = new UndoStack();
     const leader = this.#openProcess(machine.leader.pid);
     if (leader !== undefined) undo.use(leader);
@@ -417,12 +429,12 @@ export class Machines implements Disposable {
     if (machine.allocatedUnit) residence.scope = Promise.resolve();
     residence.watch();
     undo.keep();
-    if (job !== '' && machine.state !== 'closing') this.#forgetJob(readmitted);
+    if (!isSaved || (job !== '' && machine.state !== 'closing')) this.#saveReadmitted(readmitted);
     this.#announce(readmitted, residence);
   }
 
-  /** The job that made its scope is over; that the file names it does no harm, if it cannot be written now. */
-  #forgetJob(machine: Machine): void {
+  /** The job that made its scope is over. What cannot be written now can be read as it is by the next daemon. */
+  #saveReadmitted(machine: Machine): void {
     try {
       this.#ports.store.save({ machine, job: '' });
     } catch (error) {

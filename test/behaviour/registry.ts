@@ -444,14 +444,21 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     assert.deepEqual(world.units.released, ['machine-one.scope']);
   });
 
-  behaviour('where no state file can be written, nothing is registered', async ({ root, world, fails }) => {
+  behaviour('where no state file can be written, nothing is registered', async ({ root, world, fails, context }) => {
     world.store.failWith('ENOSPC');
     for (const inScope of [false, true]) {
       await fails(root.register({ name: 'one', leader: world.leader(`w${inScope}.service`), inScope }), 'full');
     }
+    assert.deepEqual([await root.list(), world.events, world.units.requests], [['.host'], [], []]);
+    world.store.failWith(undefined);
+    const full = context.mock.method(world.store, 'save', () => {
+      throw systemFailure('ENOSPC', 'no space is left by now');
+    });
+    await fails(root.register({ name: 'one', leader: world.leader('one.service'), inScope: true }), 'full');
+    full.mock.restore();
     await turns();
     assert.deepEqual([await root.list(), world.events, world.units.released], [['.host'], [], ['machine-one.scope']]);
-    world.store.failWith(undefined);
+    assert.deepEqual([world.store.stored.size, world.store.intended.size], [0, 0]);
     await root.register({ name: 'two', leader: world.leader('two.service') });
   });
 
@@ -527,6 +534,34 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     using next = new World(world);
     next.machines.restore();
     assert.equal(next.machines.byName('one').state, 'running');
+  });
+
+  behaviour('a scope that the daemon did not hear of any more has a machine, or is none', async ({ root, world, context }) => {
+    const { promise: never, resolve: end } = deferred<void>();
+    context.mock.method(world.units, 'startScope', async () => {
+      await never;
+      throw systemFailure('ECONNRESET', 'the daemon is no more');
+    });
+    const there = world.leader('a.scope');
+    const registrations = [
+      root.register({ name: 'there', leader: there, inScope: true }),
+      root.register({ name: 'not', leader: world.leader('b.scope'), inScope: true }),
+      root.register({ name: 'ended', leader: world.leader('c.scope'), inScope: true }),
+    ];
+    for (const registration of registrations) registration.catch(() => undefined);
+    await until(() => world.store.intended.size === registrations.length);
+    assert.deepEqual([world.events, world.store.stored.size], [[], 0], 'nobody sees them yet');
+    world.processes.exit(world.store.intended.get('ended')?.leader.pid ?? assert.fail());
+    world.machines[Symbol.dispose]();
+    world.units.enter('machine-there.scope', there);
+
+    using next = new World(world);
+    next.machines.restore();
+    assert.deepEqual([next.events, [...next.store.stored.keys()], next.store.intended.size], [['+there'], ['there'], 0]);
+    assert.equal(next.machines.byName('there').unit, 'machine-there.scope');
+    end();
+    for (const registration of registrations) await assert.rejects(registration);
+    assert.deepEqual([...next.store.stored.keys()], ['there']);
   });
 
   behaviour('asks polkit for users, with the right action and details', async ({ user, world, userId, fails }) => {

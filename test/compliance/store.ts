@@ -67,14 +67,14 @@ export function storeCompliance(name: string, setUp: () => StoreSetup): void {
   suite(`${name} is a Store`, () => {
     test('it is empty at first', () => {
       using setup = setUp();
-      assert.deepEqual(setup.store.load(), { machines: [], damaged: [] });
+      assert.deepEqual(setup.store.load(), { machines: [], intended: [], damaged: [] });
     });
 
     test('what is saved is loaded by the next daemon, in the order of registration', () => {
       using setup = setUp();
       const machines = [plainMachine, fullMachine, inSubgroup].map((machine) => ({ machine, job: '' }));
       for (const stored of machines) setup.store.save(stored);
-      assert.deepEqual(setup.reopen().load(), { machines, damaged: [] });
+      assert.deepEqual(setup.reopen().load(), { machines, intended: [], damaged: [] });
     });
 
     test('a VSOCK CID of 0 is none, and yet another one than the one that says so', () => {
@@ -113,7 +113,28 @@ export function storeCompliance(name: string, setUp: () => StoreSetup): void {
       const later = setup.reopen();
       later.load();
       for (const machine of [plainMachine, fullMachine, inSubgroup, inSubgroup]) later.remove(machine);
-      assert.deepEqual(setup.reopen().load(), { machines: [], damaged: [] });
+      assert.deepEqual(setup.reopen().load(), { machines: [], intended: [], damaged: [] });
+    });
+
+    test('what is intended is told to the next daemon, and is no machine, until it is saved or removed', () => {
+      using setup = setUp();
+      setup.store.intend({ ...fullMachine, state: 'opening' });
+      setup.store.intend({ ...plainMachine, unit: 'machine-plain.scope', allocatedUnit: true, state: 'opening' });
+      const next = setup.reopen();
+      const { machines, intended } = next.load();
+      assert.deepEqual([machines, intended.map(({ name }) => name).sort()], [[], ['a-b.cd', 'plain']]);
+      assert.deepEqual(intended.find(({ name }) => name === fullMachine.name), fullMachine);
+      next.save({ machine: fullMachine, job: '' });
+      next.remove(plainMachine);
+      assert.deepEqual(setup.reopen().load(), { machines: [{ machine: fullMachine, job: '' }], intended: [], damaged: [] });
+    });
+
+    test('what was intended and saved, or removed, by the same daemon is not intended any more', () => {
+      using setup = setUp();
+      for (const machine of [fullMachine, inSubgroup]) setup.store.intend(machine);
+      setup.store.save({ machine: fullMachine, job: '' });
+      setup.store.remove(inSubgroup);
+      assert.deepEqual(setup.reopen().load(), { machines: [{ machine: fullMachine, job: '' }], intended: [], damaged: [] });
     });
 
     test('nothing of a removed machine sticks to the next one of its name', () => {

@@ -126,7 +126,7 @@ suite('a state file', () => {
   test('of systemd 262 is understood', () => {
     using place = new Place();
     place.write('c1', nspawnFile);
-    assert.deepEqual(place.store.load(), { machines: [{ machine: nspawnMachine, job: '' }], damaged: [] });
+    assert.deepEqual(place.store.load(), { machines: [{ machine: nspawnMachine, job: '' }], intended: [], damaged: [] });
   });
 
   test('of systemd 252 is understood', () => {
@@ -269,6 +269,24 @@ suite('what is found in the directory', () => {
     assert.equal(readFileSync(path.join(place.directories.own, 'damaged/bad.16'), 'utf8'), 'garbage 19');
   });
 
+  test('what is intended has a hidden file and no link', () => {
+    using place = new Place();
+    place.store.intend({ ...fullMachine, state: 'opening' });
+    assert.deepEqual(place.list(), [`.#${fullMachine.name}`]);
+    place.store.save({ machine: fullMachine, job: '' });
+    assert.deepEqual(place.list(), [fullMachine.name, `unit:${fullMachine.unit}`]);
+  });
+
+  test('what was written halfway is no machine, and is not touched if it is somebody else\'s', () => {
+    using place = new Place();
+    place.write('c1', nspawnFile);
+    place.write('.#c1', nspawnFile.replace('CLASS=container', 'CLASS=vm'));
+    place.write('.#half', 'NAME=half\nCLA');
+    place.write('.#c10123456789abcdef', nspawnFile); // as systemd-machined names such files
+    assert.deepEqual(place.store.load(), { machines: [{ machine: nspawnMachine, job: '' }], intended: [], damaged: [] });
+    assert.deepEqual(place.list(), ['.#c10123456789abcdef', '.#half', 'c1']);
+  });
+
   test('hidden and odd names, directories, links and pipes are left alone', () => {
     using place = new Place();
     place.write('.hidden', 'x');
@@ -278,7 +296,7 @@ suite('what is found in the directory', () => {
     const outside = path.join(place.root, 'c1');
     writeFileSync(outside, nspawnFile);
     symlinkSync(outside, place.file('c1'));
-    assert.deepEqual(place.store.load(), { machines: [], damaged: [] });
+    assert.deepEqual(place.store.load(), { machines: [], intended: [], damaged: [] });
     assert.deepEqual(place.list(), ['.hidden', 'c1', 't bad', 't-bad4', 'unit:t-bad.service']);
   });
 

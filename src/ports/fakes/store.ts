@@ -7,6 +7,8 @@ import type { LoadResult, Store, StoredMachine } from '../store.js';
 export class FakeStore implements Store {
   /** What would be found in the state files now, by name. */
   readonly stored = new Map<string, StoredMachine>();
+  /** Those of `intend`, by name. */
+  readonly intended = new Map<string, Machine>();
   /** Files that the next load() finds damaged and sets aside. */
   damaged: { readonly file: string; readonly reason: string }[] = [];
   /** Names of machines in a subgroup that the files do not tell, as systemd-machined 262 leaves them. */
@@ -20,17 +22,25 @@ export class FakeStore implements Store {
 
   save(stored: StoredMachine): void {
     if (this.#failure !== undefined) throw this.#failure;
+    this.intended.delete(stored.machine.name);
     this.stored.set(stored.machine.name, stored);
   }
 
+  intend(machine: Machine): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    this.intended.set(machine.name, machine);
+  }
+
   remove(machine: Machine): void {
+    this.intended.delete(machine.name);
     this.stored.delete(machine.name);
   }
 
   load(): LoadResult {
     const damaged = this.damaged;
     this.damaged = [];
-    return { machines: [...this.stored.values()].map(asLoaded), damaged };
+    const intended = [...this.intended.values()].map((machine) => asLoaded({ machine, job: '' }).machine);
+    return { machines: [...this.stored.values()].map(asLoaded), intended, damaged };
   }
 
   hadWholeUnit(machine: Machine): boolean {
