@@ -17,12 +17,12 @@ const suites = ['bookworm', 'trixie', 'sid', 'trixie-libvirt'];
 const checks = {
   typecheck: [['node_modules/.bin/tsc', '-p', 'tsconfig.json']],
   lint: [['node_modules/.bin/eslint', '.'], [process.execPath, 'scripts/check-rooms.mjs']],
-  bundle: [[process.execPath, 'scripts/build.mjs']],
+  bundle: [[process.execPath, 'scripts/build.mjs'], [process.execPath, 'scripts/build-types.mjs']],
 };
 // `together`: how many files run at a time; `limit`: the time a file may take.
 const tests = {
   unit: { together: 2, limit: 2 * minute },
-  behaviour: { together: 2, limit: 5 * minute },
+  behaviour: { together: 2, limit: 5 * minute, needs: ['bundle'] },
   fuzz: { together: 2, limit: 3 * minute },
   lab: { together: 1, limit: 20 * minute, prepare: prepareLab, needs: ['bundle'] },
 };
