@@ -152,6 +152,7 @@ export class MachineClient implements AsyncDisposable {
 
   /**
    * Opens a terminal in a machine: with a shell or another program on its other end, with a login prompt, or with nothing.
+   * What is typed before the program shows something may be lost.
    *
    *     const terminal = await client.openTerminal('web', { mode: 'shell', user: 'root' });
    *     process.stdin.pipe(terminal).pipe(process.stdout);
