@@ -1,6 +1,7 @@
 import type { Backend, Copy } from './backend.js';
 import type { DBusBackend } from './dbus-backend.js';
 import { isMachinedError, MachinedError } from './error.js';
+import { Execution, type ExecSettings } from './execution.js';
 import { MachineImages, type Runner } from './images.js';
 import type {
   Address, CallSettings, KillWhom, Machine, MachineEvent, MetadataSettings, NewMachine, Progress, TerminalRequest,
@@ -160,6 +161,18 @@ export class MachineClient implements AsyncDisposable {
   async openTerminal(name: string, request: TerminalRequest, settings: CallSettings = {}): Promise<MachineTerminal> {
     const { fd, path } = await this.#run((backend, limits) => backend.openTerminal(name, request, limits), settings);
     return new MachineTerminal(await loadNative(), fd, path, request.mode === 'login');
+  }
+
+  /**
+   * Runs a command in a machine, without a terminal: its input, its output, how it ends. machined only; over Varlink only.
+   *
+   *     await using command = await client.exec('web', ['uname', '-r']);
+   *     for await (const bytes of command.stdout) process.stdout.write(bytes);
+   *     const { status } = await command.ended;
+   */
+  async exec(name: string, command: readonly string[], settings: ExecSettings = {}): Promise<Execution> {
+    if (this.#parts.transport === 'dbus') throw new MachinedError('not-offered', 'Commands are run over Varlink only');
+    return Execution.start(this.#parts.varlink.own, name, command, { ...settings, ...this.#limits(settings, undefined) });
   }
 
   /** Opens the root directory of a container. */

@@ -6,6 +6,7 @@
  */
 export { connect, type ConnectOptions } from './connect.js';
 export { MachineClient, type BindSettings, type CopySettings } from './client.js';
+export { Execution, type ExecResult, type ExecSettings } from './execution.js';
 export { MachineImages } from './images.js';
 export { Registration } from './registration.js';
 export { MachineTerminal } from './terminal.js';

@@ -9,6 +9,7 @@ export type { Watch } from '../host/kernel/event-loop.js';
 export interface Native {
   readonly connectUnix: (address: string) => Promise<ByteStream>;
   readonly close: (fd: number) => void;
+  readonly pipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** A pidfd. Throws MachinedError `system` if there is no such process. */
   readonly openProcess: (pid: number) => number;
   readonly setNonBlocking: (fd: number) => void;
@@ -35,6 +36,11 @@ async function load(): Promise<Native> {
     return {
       connectUnix,
       close: libc.close,
+      pipe: () => {
+        const pair = new Int32Array(2);
+        libc.check(libc.pipe(pair, O_CLOEXEC), 'pipe2');
+        return { readEnd: pair[0] as number, writeEnd: pair[1] as number };
+      },
       openProcess: (pid) => openProcess(() => libc.check(libc.pidfdOpen(pid, 0), 'pidfd_open'), pid),
       setNonBlocking: (fd) => libc.setDescriptorMode(fd, { closeOnExec: true, nonBlocking: true }),
       setWindowSize: (fd, columns, rows) => void libc.check(control(fd, TIOCSWINSZ, windowSize(columns, rows)), 'ioctl'),
@@ -56,6 +62,7 @@ function openProcess(open: () => number, pid: number): number {
   }
 }
 
+const O_CLOEXEC = 0o2000000;
 const TIOCSWINSZ = 0x5414; // ioctl_tty(2)
 
 /** struct winsize: rows, columns, and two sizes in pixels, 16 bits each. */

@@ -34,7 +34,11 @@ export async function machineState(name: string, directory = stateDirectory): Pr
   return bytes === undefined ? undefined : readState(name, bytes);
 }
 
-/** The machine that a process runs in: sd_pid_get_machine_name(3). undefined if it runs in none, or has ended. */
+/**
+ * The machine that a process runs in: sd_pid_get_machine_name(3). undefined if it runs in none, or has ended; and, as files
+ * name machines by their units alone, for those that are less than a unit: containers of systemd-nspawn 262. A daemon
+ * knows better: `getByPid`.
+ */
 export async function machineOfProcess(pid: number, directory = stateDirectory): Promise<string | undefined> {
   const text = await unlessMissing(readFile(`/proc/${pid}/cgroup`, 'utf8'));
   const cgroup = text?.split('\n').find((line) => line.startsWith('0::'))?.slice(3);

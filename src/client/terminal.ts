@@ -4,7 +4,7 @@ import type { Native, Watch } from './native.js';
 
 const chunkSize = 16 * 1024;
 /** A login prompt comes back after every session: only a hang-up that lasts so long is the end. In ms. */
-const loginReturnTime = 5000;
+const loginReturnTime = 15_000;
 const loginRetryInterval = 100;
 
 /**

@@ -102,6 +102,20 @@ export class VarlinkClient implements Disposable {
     }
   }
 
+  /** Like `callMany`, for a call that takes descriptors along. Loads the native library. */
+  async *callManyWithDescriptors<D extends Interface, M extends MethodName<D>>(
+    declaration: D,
+    method: M,
+    input: Input<MethodOf<D, M>>,
+    options: CallOptions & { readonly descriptors: readonly number[] },
+  ): AsyncGenerator<Output<MethodOf<D, M>>, void, undefined> {
+    const native = await loadNative();
+    const connection = await this.#connect(native.connectUnix, native.close);
+    for await (const { parameters } of replies(connection, `${declaration.name}.${method}`, input, options)) {
+      yield readOutput(declaration, method, parameters);
+    }
+  }
+
   /** All replies to a call with `more` that has an end. */
   async callForAll<D extends Interface, M extends MethodName<D>>(
     declaration: D,
@@ -130,12 +144,7 @@ export class VarlinkClient implements Disposable {
   }
 
   async *#callMany(method: string, input: object, options: CallOptions): AsyncGenerator<PartialAnswer, void, undefined> {
-    using connection = await this.#connect(connectSocket, noDescriptors);
-    try {
-      yield* connection.callMany(method, input, options);
-    } catch (error) {
-      throw machinedError(error);
-    }
+    yield* replies(await this.#connect(connectSocket, noDescriptors), method, input, options);
   }
 
   /** The connection with the fewest calls; a new one if those are busy and there may be another. */
@@ -173,6 +182,21 @@ export class VarlinkClient implements Disposable {
     void connection.closed.then(() => this.#open.delete(connection));
     if (this.#closed) connection.close();
     return connection;
+  }
+}
+
+/** Owns the connection. */
+async function* replies(
+  connection: ClientConnection,
+  method: string,
+  input: object,
+  options: CallOptions,
+): AsyncGenerator<PartialAnswer, void, undefined> {
+  using _owned = connection;
+  try {
+    yield* connection.callMany(method, input, options);
+  } catch (error) {
+    throw machinedError(error);
   }
 }
 

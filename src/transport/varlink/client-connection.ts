@@ -14,6 +14,8 @@ export interface CallOptions {
   readonly timeout?: number | undefined;
   /** Ends the waiting: the call rejects with the signal's reason, and its reply is dropped when it comes. */
   readonly signal?: AbortSignal | undefined;
+  /** Descriptors that go with the call; they stay the caller's, and may be closed when the first reply has come. */
+  readonly descriptors?: readonly number[] | undefined;
 }
 
 /** One of several replies. */
@@ -45,7 +47,7 @@ interface PendingCall {
 
 /**
  * The client's end of a Varlink connection. Calls may be sent ahead of the replies to earlier ones: a server carries
- * them out in order. Descriptors come with replies only; none are sent.
+ * them out in order.
  *
  * Calls reject with VarlinkError: what the service answered, or `localErrors`. A server that sends what is no reply, or
  * a reply to nothing, is disconnected.
@@ -118,7 +120,7 @@ export class ClientConnection implements Disposable {
         pending.abandoned = true;
         reject(reason);
       });
-      this.#send(method, parameters, pending);
+      this.#send(method, parameters, pending, options.descriptors);
     });
   }
 
@@ -148,7 +150,7 @@ export class ClientConnection implements Disposable {
       },
     };
     deadline.check();
-    this.#send(method, parameters, pending);
+    this.#send(method, parameters, pending, options.descriptors);
     try {
       for (;;) {
         deadline.check();
@@ -190,10 +192,10 @@ export class ClientConnection implements Disposable {
     this.close();
   }
 
-  #send(method: string, parameters: object, pending: PendingCall): void {
+  #send(method: string, parameters: object, pending: PendingCall, descriptors: readonly number[] | undefined): void {
     if (this.#failure !== undefined) return pending.fail(this.#failure);
     this.#pending.push(pending);
-    this.#stream.write(encodeFrame(callMessage(method, parameters, { more: pending.more })));
+    this.#stream.write(encodeFrame(callMessage(method, parameters, { more: pending.more })), descriptors);
   }
 
   #receive(bytes: Uint8Array, fds: readonly number[]): void {

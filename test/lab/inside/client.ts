@@ -30,7 +30,8 @@ test('state files tell of machines without a daemon', async () => {
   assert.ok((await machineNames()).includes('c1'));
   const state = await machineState('c1');
   assert.deepEqual([state?.class, state?.leader?.pid, state?.service], ['container', containerLeader, 'systemd-nspawn']);
-  assert.equal(await machineOfProcess(containerLeader), 'c1');
+  // systemd-nspawn 262 registers less than a unit, and machines are found by their units
+  assert.equal(await machineOfProcess(containerLeader), release < 262 ? 'c1' : undefined);
   assert.equal(await machineOfProcess(process.pid), undefined);
   assert.equal(await machineState('nope'), undefined);
 });
@@ -129,7 +130,8 @@ for (const transport of transports) {
       assert.equal((await shown(long)).replaceAll(/[^x]/g, '').length, 300_000);
     });
 
-    test('a login prompt', async () => {
+    // a second one would have to wait until the container's service manager is ready to start a getty again
+    test('a login prompt', { skip: transport === 'auto' ? false : 'by auto only' }, async () => {
       const registry = await client();
       const terminal = await registry.openTerminal('c1', { mode: 'login' });
       assert.match(await shown(terminal, 'login:'), /login:/);
@@ -154,7 +156,7 @@ for (const transport of transports) {
       assert.equal(readFileSync(`${host}-back`, 'utf8'), 'from the host\n');
       rmSync(`${host}-back`);
       if (isOurs) {
-        await registry.bind('c1', '/srv', '/mnt', { readOnly: true });
+        await registry.bind('c1', '/var/lib/machines', '/mnt', { readOnly: true });
         await registry.unbind('c1', '/mnt');
         const told: number[] = [];
         await registry.copyFrom('c1', '/usr/share', `${host}-tree`, { onProgress: ({ filesDone = 0 }) => told.push(filesDone) });
@@ -163,6 +165,39 @@ for (const transport of transports) {
       } else {
         await assert.rejects(registry.unbind('c1', '/mnt'), fails('not-offered'));
       }
+    });
+
+    test('commands run, with streams of their own', async () => {
+      const registry = await client();
+      if (!isOurs || transport === 'dbus') return assert.rejects(registry.exec('c1', ['true']), fails('not-offered'));
+      const all = async (stream: AsyncIterable<unknown>): Promise<string> => {
+        let text = '';
+        for await (const bytes of stream) text += String(bytes);
+        return text;
+      };
+      const settings = { environment: { WORD: 'a b' }, workingDirectory: '/usr' };
+      await using command = await registry.exec('c1', ['sh', '-c', 'cat; echo "$WORD" in $PWD; echo wrong >&2; exit 7'], settings);
+      command.stdin.end('typed\n');
+      const [shownText, errors, ended] = await Promise.all([all(command.stdout), all(command.stderr), command.ended]);
+      assert.deepEqual([shownText, errors, ended], ['typed\na b in /usr\n', 'wrong\n', { result: 'exited', status: 7 }]);
+
+      await using sleeper = await registry.exec('c1', ['sleep', '1000']);
+      await sleeper.kill(15);
+      assert.deepEqual(await sleeper.ended, { result: 'signaled', signal: 15 });
+      await assert.rejects(sleeper.kill(15), MachinedError);
+      await using limited = await registry.exec('c1', ['sleep', '1000'], { timeLimit: 200 });
+      assert.equal((await limited.ended).result, 'timeout');
+
+      const abandoned = await registry.exec('c1', ['sleep', '1000']);
+      assert.ok(existsSync(`/proc/${abandoned.pid}`));
+      await abandoned[Symbol.asyncDispose]();
+      for (let turn = 0; existsSync(`/proc/${abandoned.pid}`); turn++) {
+        assert.ok(turn < 600, 'the command goes on');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await assert.rejects(registry.exec('c1', ['/no/such/program']), MachinedError);
+      await assert.rejects(registry.exec('c1', ['true'], { user: 'nobody-at-all' }), fails('no-such-user'));
+      await assert.rejects(registry.exec('nope', ['true']), fails('no-such-machine'));
     });
 
     test('images are cloned, changed and removed', async () => {
