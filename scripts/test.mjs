@@ -16,7 +16,7 @@ const suites = ['bookworm', 'trixie', 'sid', 'trixie-libvirt'];
 
 const checks = {
   typecheck: [['node_modules/.bin/tsc', '-p', 'tsconfig.json']],
-  lint: [['node_modules/.bin/eslint', '.'], [process.execPath, 'scripts/check-rooms.mjs']],
+  lint: [['node_modules/.bin/eslint', '.'], [process.execPath, 'scripts/check-rooms.mjs'], [process.execPath, 'scripts/api-docs.mjs', '--check']],
   bundle: [[process.execPath, 'scripts/build.mjs'], [process.execPath, 'scripts/build-types.mjs']],
 };
 // `together`: how many files run at a time; `limit`: the time a file may take.

@@ -92,6 +92,18 @@ test('descriptors are for who asked for them, and closed otherwise', async () =>
   assert.deepEqual(closed.sort((one, other) => one - other), [9, 10]);
 });
 
+test('descriptors go with the call that they belong to', async () => {
+  const { connection, stream, send } = setUp();
+  const plain = connection.call('a.b.C');
+  const before = Buffer.byteLength('{"method":"a.b.C"}\0');
+  const passing = connection.callMany('a.b.Exec', {}, { descriptors: [4, 5] }).next();
+  assert.deepEqual(stream.sentDescriptors, [{ at: before, fds: [4, 5] }]);
+  send({});
+  send({ parameters: { pid: 1 }, continues: true });
+  await plain;
+  assert.deepEqual((await passing).value?.parameters, { pid: 1 });
+});
+
 test('a call that is given up rejects at once; its reply and descriptors are dropped when they come', async () => {
   const { connection, closed, send, sent } = setUp();
   const reason = new Error('enough');
