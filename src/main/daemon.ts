@@ -88,11 +88,11 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     await BusService.refuseSecond(bus.connection);
     undo.use(listenOnVarlink({ ...services, log }, places, serviceInformation(version), options.passed));
     machines.restore(); // in the same turn of the loop: no client is served before
+    void imageChanges.sweep(); // nor is an image changed before it is what it is to be
     await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
   } catch (error) {
     throw explained(error);
   }
-  void imageChanges.sweep();
   void guests.files.sweep();
   const findings: Findings = {
     version,

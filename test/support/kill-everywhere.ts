@@ -70,28 +70,32 @@ export function killEverywhere(prepare: (scene: Scene) => void, change: MakeChan
     using scene = newScene(prepare, parent);
     const before = scene.state();
     const hasEnded = runUntil(number, scene, change(scene), 'killed.1');
-    changeImage({ kind: 'sweep', failed: null }, scene.places('later.1'), unheard);
+    tidyUp(scene);
     assertEither(scene.state(), hasEnded ? after : before, after, `killed before call ${number}`);
     if (hasEnded) return number;
   }
 }
 
-/** Wherever a change leaves something to settle, so is the sweep that settles it. Returns how often sweeps were killed. */
-export function killSweepsEverywhere(prepare: (scene: Scene) => void, change: MakeChange): number {
+/** Wherever a change leaves something to settle, what settles it is killed as well. Returns how often that was. */
+export function killSettlingEverywhere(prepare: (scene: Scene) => void, change: MakeChange): number {
   const after = stateAfter(prepare, change);
   for (let number = 0, kills = 0; ; number++) {
-    for (let sweepNumber = 0; ; sweepNumber++) {
+    for (let second = 0; ; second++) {
       using scene = newScene(prepare);
       const before = scene.state();
       if (runUntil(number, scene, change(scene), 'killed.1')) return kills;
       if (!readdirSync(scene.pool).some((file) => file.endsWith('.journal'))) break;
-      const hasEnded = runUntil(sweepNumber, scene, { kind: 'sweep', failed: null }, 'swept.1');
-      changeImage({ kind: 'sweep', failed: null }, scene.places('later.1'), unheard);
-      assertEither(scene.state(), before, after, `killed before call ${number}, and a sweep before ${sweepNumber}`);
+      const hasEnded = runUntil(second, scene, { kind: 'settle', failed: null }, 'settled.1');
+      tidyUp(scene);
+      assertEither(scene.state(), before, after, `killed before call ${number}, and settling before call ${second}`);
       if (hasEnded) break;
       kills++;
     }
   }
+}
+
+function tidyUp(scene: Scene): void {
+  for (const kind of ['settle', 'sweep'] as const) changeImage({ kind, failed: null }, scene.places('later.1'), unheard);
 }
 
 function stateAfter(prepare: (scene: Scene) => void, change: MakeChange, parent?: string): string[] {

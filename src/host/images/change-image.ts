@@ -15,7 +15,7 @@ import { limitOf, setPoolLimit } from './limits.js';
 import { isTree, protectionFor, protectionOf, type Protection } from './protection.js';
 import { takeProjectOf } from './projects.js';
 import { removeTree } from './remove-tree.js';
-import { sweep } from './sweep.js';
+import { settle, sweep } from './sweep.js';
 import { bytesOf, carryOut, existingInode, inodeOf, renaming, type Intent, type Step } from './transaction.js';
 
 /**
@@ -42,6 +42,8 @@ function dispatch(change: ImageChange, places: ImagePlaces, meter: Meter): void 
       return cloneImage(change.image, change.newName, change.readOnly, places, meter);
     case 'limit-pool':
       return setPoolLimit(places.pool, bytesOf(change.limit));
+    case 'settle':
+      return settle(places, change.failed);
     case 'sweep':
       return sweep(places, change.failed);
   }

@@ -30,6 +30,7 @@ export class HostImageChanges implements ImageChanges {
   readonly #places: Omit<ImagePlaces, 'instance'>;
   readonly #instance = randomBytes(4).toString('hex');
   #changes = 0;
+  #settled: Promise<void> = Promise.resolve();
 
   /** The pool's owner disposes of it. */
   constructor(log: Log, helpers: HelperPool, places: Omit<ImagePlaces, 'instance'> = imagePlaces) {
@@ -38,14 +39,21 @@ export class HostImageChanges implements ImageChanges {
     this.#places = places;
   }
 
-  /** Removes what earlier daemons have left half done; what cannot be removed is logged. Most often there is nothing. */
+  /**
+   * Removes what earlier daemons have left half done; what cannot be removed is logged. Most often there is nothing. Changes
+   * that are asked for meanwhile wait only until it has been finished or undone.
+   */
   async sweep(): Promise<void> {
-    if (await mayHoldLeftovers(this.#places)) await this.#sweep(null);
+    const isNeeded = mayHoldLeftovers(this.#places);
+    this.#settled = isNeeded.then((needed) => (needed ? this.#tidyUp('settle', null) : undefined));
+    await this.#settled;
+    if (await isNeeded) await this.#tidyUp('sweep', null);
   }
 
-  async #sweep(failed: string | null): Promise<void> {
+  async #tidyUp(kind: 'settle' | 'sweep', failed: string | null): Promise<void> {
+    if (!this.#helpers.isOpen) return;
     try {
-      const change: ImageChange = { kind: 'sweep', failed };
+      const change: ImageChange = { kind, failed };
       await this.#helpers.dedicated('change-image', { change, places: this.#newPlaces() }, [], unwatched);
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
@@ -86,11 +94,15 @@ export class HostImageChanges implements ImageChanges {
 
   /** What a helper that was killed has begun is finished or undone before anybody hears of it. */
   async #tidily(work: (places: ImagePlaces) => Promise<unknown>): Promise<void> {
+    await this.#settled;
     const places = this.#newPlaces();
     try {
       await work(places);
     } catch (error) {
-      if (isFailure(error, 'system') && endsOfHelpers.has(error.errno ?? '') && this.#helpers.isOpen) await this.#sweep(places.instance);
+      if (isFailure(error, 'system') && endsOfHelpers.has(error.errno ?? '')) {
+        await this.#tidyUp('settle', places.instance);
+        await this.#tidyUp('sweep', places.instance);
+      }
       throw error;
     }
   }

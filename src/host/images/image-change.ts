@@ -15,7 +15,9 @@ export type ImageChange =
   /** Limits are in decimal bytes; null is none. */
   | ({ readonly kind: 'update'; readonly image: ImageText } & Partial<{ newName: string; readOnly: boolean; limit: string | null }>)
   | { readonly kind: 'limit-pool'; readonly limit: string | null }
-  /** Removes what other daemons left half done or, by its instance, a change that has failed. */
+  /** What other daemons left half done or, by its instance, a change that has failed, is finished or undone … */
+  | { readonly kind: 'settle'; readonly failed: string | null }
+  /** … and then, what is left of it removed. */
   | { readonly kind: 'sweep'; readonly failed: string | null };
 
 /** Where images and what belongs to them are. */

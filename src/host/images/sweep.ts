@@ -3,40 +3,64 @@ import path from 'node:path';
 import { isFailure } from '../../domain/failure.js';
 import { FileLock } from '../kernel/file-lock.js';
 import { sleep } from '../kernel/sleep.js';
-import { errnoNameOf } from '../kernel/system-error.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { ImagePlaces } from './image-change.js';
 import { isAbandoned, openDirectory } from './image-files.js';
 import { removeTree } from './remove-tree.js';
-import { journalEnding, settle } from './transaction.js';
+import { journalEnding, settleJournal } from './transaction.js';
 
 /** A process that was killed goes on to the end of the call that it was in. In milliseconds. */
 const longestDeath = 5000;
 
 /**
- * Finishes or undoes, and removes, what processes have left half done that were killed: that of one change, or all that
- * is no change of this daemon's. Then it throws the first thing that something could not be removed for.
+ * Finishes or undoes what processes have left half done that were killed: that of one change or, with null, all that is no
+ * change of this daemon's. It walks no tree, and is soon done. Throws the first thing that something could not be settled for.
+ */
+export function settle(places: ImagePlaces, failed: string | null): void {
+  const attempts = new Attempts();
+  for (const name of journalsIn(places, failed)) attempts.make(() => patiently(() => settleJournal(`${places.pool}/${name}`)));
+  attempts.end();
+}
+
+/**
+ * Removes what such processes have left under temporary names, and their locks. Throws the first thing that something could
+ * not be removed for: EBUSY, and nothing else is done, where something could not be settled, as that may need it.
  */
 export function sweep(places: ImagePlaces, failed: string | null): void {
-  const errors: unknown[] = [];
-  const attempt = (work: () => void) => {
+  const [unsettled] = journalsIn(places, failed);
+  if (unsettled !== undefined) throw new SystemError(errnos.EBUSY, 'unlinkat', `${places.pool}/${unsettled}`);
+  const attempts = new Attempts();
+  for (const directory of directoriesOf(places)) {
+    for (const { name } of entriesOf(directory)) {
+      if (isAbandoned(name, places, failed)) attempts.make(() => patiently(() => removeFrom(directory, name)));
+      if (isLockFile(name)) attempts.make(() => removeIfUnlocked(`${directory}/${name}`));
+    }
+  }
+  for (const { name } of entriesOf(places.locks)) attempts.make(() => removeIfUnlocked(`${places.locks}/${name}`));
+  attempts.end();
+}
+
+function journalsIn(places: ImagePlaces, failed: string | null): string[] {
+  const names = entriesOf(places.pool).map(({ name }) => name);
+  return names.filter((name) => name.endsWith(journalEnding) && isAbandoned(name, places, failed));
+}
+
+/** Goes on to the next thing when one has failed; the first failure is thrown in the end. */
+class Attempts {
+  readonly #errors: unknown[] = [];
+
+  make(work: () => void): void {
     try {
       work();
     } catch (error) {
       if (!isFailure(error, 'system') && errnoNameOf(error) === undefined) throw error;
-      errors.push(error);
+      this.#errors.push(error);
     }
-  };
-  const isLeft = (file: string) => isAbandoned(file, places, failed);
-
-  const journals = entriesOf(places.pool).filter(({ name }) => isLeft(name) && name.endsWith(journalEnding));
-  for (const { name } of journals) attempt(() => patiently(() => settle(`${places.pool}/${name}`)));
-  if (errors.length > 0) throw errors[0]; // what remains of these changes may be needed to settle them
-  for (const directory of directoriesOf(places)) {
-    for (const { name } of entriesOf(directory)) if (isLeft(name)) attempt(() => patiently(() => removeFrom(directory, name)));
-    for (const { name } of entriesOf(directory)) if (isLockFile(name)) attempt(() => removeIfUnlocked(`${directory}/${name}`));
   }
-  for (const { name } of entriesOf(places.locks)) attempt(() => removeIfUnlocked(`${places.locks}/${name}`));
-  if (errors.length > 0) throw errors[0];
+
+  end(): void {
+    if (this.#errors.length > 0) throw this.#errors[0];
+  }
 }
 
 /** Also where images' links lead, and those of the versions of an image. */

@@ -147,7 +147,7 @@ function writeAll(fd: number, bytes: Buffer): void {
  * Finishes what a process has begun that has ended since, or takes it back. Throws SystemError EBUSY if the process lives,
  * and what the steps fail with; then the journal stays.
  */
-export function settle(journal: string): void {
+export function settleJournal(journal: string): void {
   using file = new Descriptor(openSync(journal, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK));
   lockDescriptor(file.fd, journal);
   const status = fstatSync(file.fd);
