@@ -372,6 +372,25 @@ suite('over Varlink', () => {
     await failsWith(root.callMore('io.systemd.MachineImage.CleanPool', { mode: 'all' }), noSuchImage);
   });
 
+  test('cleaning goes on when its caller has left', async () => {
+    await using setup = await setUp();
+    const { world, registry, root } = setup;
+    let goOn: (() => void) | undefined;
+    world.images.removalsEnd = ({ name }) =>
+      new Promise((resolve) => {
+        if (name === 'a-b') goOn = resolve;
+        else resolve();
+      });
+    root.listen('io.systemd.MachineImage.CleanPool', () => undefined, { mode: 'all' });
+    while (goOn === undefined) await turn();
+    const others = registry.connections - 1;
+    root[Symbol.dispose]();
+    while (registry.connections > others) await turn();
+    goOn();
+    while (world.operations.all().length > 0) await turn();
+    assert.deepEqual((await world.images.list()).map(({ name }) => name), ['.host']);
+  });
+
   test('cleaning says of an image that it has gone when the next one has, and how that fails', async () => {
     await using setup = await setUp();
     const { world, root } = setup;
