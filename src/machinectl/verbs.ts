@@ -149,6 +149,10 @@ export const verbs: readonly Verb[] = [
   },
   ...transferVerbs.map((name): Verb => ({ name, group: 'image', minimum: 0, maximum: any, load: () => import('./verbs/transfer.js') })),
   {
+    name: 'exec', group: 'beyond', arguments: '[USER@]NAME COMMAND…', summary: 'Run a command without a terminal, and return its exit status',
+    minimum: 2, maximum: any, completes: ['machine', 'nothing'], argumentsBeforeCommand: 1, load: () => import('./verbs/exec.js'),
+  },
+  {
     name: 'unbind', group: 'beyond', arguments: 'NAME PATH', summary: 'Take away a bind mount that bind has made', minimum: 2, maximum: 2,
     completes: ['machine', 'nothing'], load: () => import('./verbs/unbind.js'),
   },

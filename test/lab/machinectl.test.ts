@@ -165,6 +165,22 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       assert.match(stderr, /(Machine|Connection to machine) c3 terminated\./);
     });
 
+    test('commands without a terminal: streams, exit statuses, signals', async () => {
+      if (daemon === 'real') {
+        assert.match((await by(own, 'exec c1 /bin/true')).stderr, /this project's daemon/);
+        return;
+      }
+      const counted = await host.run([own, 'exec', 'c1', '/bin/sh', '-c', 'tr a-z A-Z; echo problem >&2; exit 7'], { input: 'some words\n' });
+      assert.deepEqual(counted, { status: 7, stdout: 'SOME WORDS\n', stderr: 'problem\n' });
+      assert.equal((await by(own, 'exec testuser@c1 id -un')).stdout, 'testuser\n');
+      assert.equal((await host.run([own, 'exec', '-E', 'A=b c', 'c1', 'printenv', 'A'])).stdout, 'b c\n');
+      assert.equal((await host.run([own, 'exec', 'c1', 'sh', '-c', 'kill -KILL $$'])).status, 128 + 9);
+      assert.equal((await by(own, 'exec nope /bin/true')).status, 1);
+      const interrupted = `${own} exec c1 sh -c 'trap "echo told; exit 3" TERM; echo ready; while :; do sleep 0.1; done' >/tmp/said & command=$!
+        until grep -q ready /tmp/said; do sleep 0.1; done; kill -TERM $command; wait $command; echo "$? $(tail -n1 /tmp/said)"`;
+      assert.equal((await host.run(['bash', '--norc', '-c', interrupted], { timeout: 60_000 })).stdout, '3 told\n');
+    });
+
     test('whatever is shown can be had as JSON', async () => {
       const [shown] = JSON.parse((await by(own, '--json=short show c1')).stdout) as [Record<string, unknown>];
       assert.equal(shown['Name'], 'c1');

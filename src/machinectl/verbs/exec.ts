@@ -1,0 +1,51 @@
+import { constants } from 'node:os';
+import { isMachinedError } from '../../client/error.js';
+import { VarlinkClient } from '../../client/varlink.js';
+import { ownMachineVarlink } from '../../contract/varlink/own-machine.js';
+import type { Context } from '../context.js';
+import { CommandFailure } from '../failure.js';
+import { ownSocket } from '../own-socket.js';
+import { failureOf } from '../registry.js';
+import { readSpecification } from './shell.js';
+
+/** What shells add to the number of the signal that ended a command. */
+const signalStatus = 128;
+/** Of timeout(1), for a command whose time was over. */
+const timeoutStatus = 124;
+/** Signals to this process that are meant for the command. */
+const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+
+/** The command has this process's own standard input, output and error. */
+export async function run(context: Context, [specification = '', ...command]: readonly string[]): Promise<number> {
+  const { settings } = context;
+  const { user, machine } = readSpecification(specification, settings.uid ?? '');
+  using client = new VarlinkClient(ownSocket(context));
+  const input = {
+    name: machine, ...(user === '' ? {} : { user }), command, environment: settings.environment,
+    inputFileDescriptor: 0, outputFileDescriptor: 1, errorFileDescriptor: 2,
+  };
+  try {
+    for await (const reply of client.callManyWithDescriptors(ownMachineVarlink, 'Exec', input, { descriptors: [0, 1, 2] })) {
+      const { id, result, status, signal } = reply;
+      if (id !== undefined) passSignals(context, client, id);
+      if (result === 'timeout') return timeoutStatus;
+      if (result !== undefined) return status ?? signalStatus + (signal ?? 0);
+    }
+  } catch (error) {
+    if (isMachinedError(error, 'unreachable')) throw new CommandFailure(`exec takes this project's daemon. ${error.message}`);
+    throw failureOf('Failed to run the command', error);
+  }
+  throw new CommandFailure('Failed to run the command: the daemon did not tell how it ended');
+}
+
+function passSignals({ output }: Context, client: VarlinkClient, id: number): void {
+  for (const name of passedOn) {
+    process.on(name, () => {
+      client.call(ownMachineVarlink, 'SignalExec', { id, signal: constants.signals[name] }).catch((error: unknown) => {
+        // It may well have ended in the meantime; that is told by the call that runs it.
+        if (isMachinedError(error)) return;
+        output.log('error', String(error));
+      });
+    });
+  }
+}
