@@ -25,11 +25,11 @@ interface Loaded {
 /** Runs the program; `words` is the command line without the program's name. */
 export async function run(file: string, words: readonly string[]): Promise<number | void> {
   // Nothing that runs while it starts runs for long: to optimize it takes more time than it saves, and memory.
-  setFlagsFromString('--no-opt');
+  setFlagsFromString('--no-turbofan');
   try {
     return await load(file).bundle.main(words);
   } finally {
-    setFlagsFromString('--opt');
+    setFlagsFromString('--turbofan');
   }
 }
 
@@ -38,7 +38,7 @@ export async function run(file: string, words: readonly string[]): Promise<numbe
  * to run first: functions that loading and it have compiled are in the cache, the others are not.
  */
 export async function saveCache(file: string, rehearsal?: readonly string[]): Promise<void> {
-  setFlagsFromString('--no-opt');
+  setFlagsFromString('--no-turbofan');
   const { bundle, script } = load(file);
   if (rehearsal !== undefined) await bundle.main(rehearsal);
   const firstLine = Buffer.from(firstLineOf(readFileSync(file, 'utf8')));

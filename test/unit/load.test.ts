@@ -26,7 +26,7 @@ function printed(program: string, flags: readonly string[] = []): string {
 }
 
 const ran = () => printed("await run(file, ['x', 'y']);");
-const isCacheUsed = (flags: readonly string[] = ['--no-opt']) => printed('console.log(load(file).cached);', flags) === 'true';
+const isCacheUsed = (flags: readonly string[] = ['--no-turbofan']) => printed('console.log(load(file).cached);', flags) === 'true';
 
 function build(): void {
   writeFileSync(file, bundle('a', '1'));
@@ -48,7 +48,7 @@ test('what was compiled of another bundle is not, even if that is as long', () =
 
 test('without compiled code, or with some that is damaged or made with other flags, the bundle does', () => {
   build();
-  assert.ok(!isCacheUsed(['--opt', '--no-lazy']));
+  assert.ok(!isCacheUsed(['--turbofan', '--no-lazy']));
   const whole = readFileSync(cache);
   const firstLine = whole.indexOf('\n') + 1;
   for (const bytes of [whole.subarray(0, firstLine), whole.subarray(0, firstLine + 40), Buffer.alloc(0), Buffer.alloc(500, 'x')]) {
