@@ -25,6 +25,7 @@ export const journalFormats = [
 ];
 const verifications = ['no', 'checksum', 'signature'];
 const compressions = ['uncompressed', 'xz', 'gzip', 'bzip2', 'zstd'];
+const classes = ['container', 'vm'] as const;
 const runners = ['nspawn', 'vmspawn'] as const;
 
 export interface OptionEffects {
@@ -78,6 +79,16 @@ export function optionTable(effects: OptionEffects): readonly Option[] {
       settings.runner = runner;
     }, runners),
     flag('V', undefined, 'Short for --runner=vmspawn', (settings) => (settings.runner = 'vmspawn')),
+    option(undefined, 'class', 'CLASS', 'What kind of machine to register (container, vm)', (settings, text) => {
+      const found = classes.find((name) => name === text);
+      if (found === undefined) throw new CommandFailure(`Failed to parse --class= setting: ${text}`);
+      settings.machineClass = found;
+    }, classes),
+    option(undefined, 'timeout', 'SECONDS', 'How long to wait at most', (settings, text) => {
+      const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
+      if (seconds === undefined) throw new CommandFailure(`Failed to parse --timeout= setting: ${text}`);
+      settings.timeout = seconds * 1000;
+    }),
     hidden({ long: 'verify', takesArgument: true, choices: verifications, apply: setVerification }),
     hidden({ long: 'format', takesArgument: true, choices: compressions, apply: setFormat }),
     flag(undefined, 'no-pager', 'Do not start a pager', (settings) => (settings.pager = false)),

@@ -44,10 +44,16 @@ export class Output {
     writeAll(2, `${styled(message, style, this.colours)}\n`);
   }
 
-  /** Writes what was printed since the last time. */
-  flush(): void {
+  /** What was printed since the last time, not to be written. */
+  take(): string {
     const text = this.#text;
     this.#text = '';
+    return text;
+  }
+
+  /** Writes what was printed since the last time. */
+  flush(): void {
+    const text = this.take();
     if (text !== '') writeAll(1, text);
   }
 

@@ -36,6 +36,10 @@ export interface Settings {
   force: boolean;
   now: boolean;
   runner: 'nspawn' | 'vmspawn';
+  /** Of a machine that is registered. */
+  machineClass: 'container' | 'vm';
+  /** Milliseconds that something may take; undefined for as long as it likes. */
+  timeout: number | undefined;
   /** Handed on to importctl. */
   verify: string | undefined;
   format: string | undefined;
@@ -51,6 +55,6 @@ export function defaultSettings(): Settings {
     killWhom: undefined, signal: SIGTERM,
     uid: undefined, environment: [], readOnly: false, mkdir: false,
     lines: 10, journalFormat: 'short', maximumAddresses: 1,
-    force: false, now: false, runner: 'nspawn', verify: undefined, format: undefined,
+    force: false, now: false, runner: 'nspawn', machineClass: 'container', timeout: undefined, verify: undefined, format: undefined,
   };
 }

@@ -148,6 +148,21 @@ export const verbs: readonly Verb[] = [
     name: 'clean', group: 'image', summary: 'Remove hidden (or all) images', minimum: 0, maximum: 0, load: () => import('./verbs/clean.js'),
   },
   ...transferVerbs.map((name): Verb => ({ name, group: 'image', minimum: 0, maximum: any, load: () => import('./verbs/transfer.js') })),
+  { name: 'watch', group: 'beyond', summary: 'Show running VMs and containers as they come and go', minimum: 0, maximum: 0, load: () => import('./verbs/watch.js') },
+  { name: 'top', group: 'beyond', summary: 'Show what machines use, the busiest first', minimum: 0, maximum: 0, load: () => import('./verbs/top.js') },
+  { name: 'events', group: 'beyond', summary: 'Print a line for each machine that comes or goes', minimum: 0, maximum: 0, load: () => import('./verbs/events.js') },
+  {
+    name: 'wait', group: 'beyond', arguments: 'NAME [running|gone|answering]', summary: 'Wait until a machine runs, is gone, or starts commands',
+    minimum: 1, maximum: 2, completes: ['machine', 'nothing'], load: () => import('./verbs/wait.js'),
+  },
+  {
+    name: 'register', group: 'beyond', arguments: 'NAME PID', summary: 'Register a process, and what is in its unit, as a machine',
+    minimum: 2, maximum: 2, completes: ['nothing'], load: () => import('./verbs/register.js'),
+  },
+  {
+    name: 'unregister', group: 'beyond', arguments: 'NAME…', summary: 'Forget machines, which go on to run', minimum: 1, maximum: any,
+    completes: ['machine'], load: () => import('./verbs/unregister.js'),
+  },
   {
     name: 'exec', group: 'beyond', arguments: '[USER@]NAME COMMAND…', summary: 'Run a command without a terminal, and return its exit status',
     minimum: 2, maximum: any, completes: ['machine', 'nothing'], argumentsBeforeCommand: 1, load: () => import('./verbs/exec.js'),
