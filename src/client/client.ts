@@ -1,4 +1,5 @@
 import type { Backend, Copy } from './backend.js';
+import { signalNumber } from './convert.js';
 import type { DBusBackend } from './dbus-backend.js';
 import { isMachinedError, MachinedError } from './error.js';
 import { Execution, type ExecSettings } from './execution.js';
@@ -14,7 +15,6 @@ import { RootDirectory } from './root-directory.js';
 import { MachineTerminal } from './terminal.js';
 import type { VarlinkBackend } from './varlink-backend.js';
 import { comparedEvents, subscribedEvents } from './watch.js';
-import { signalByName } from '../domain/signals.js';
 
 /** Milliseconds. */
 const defaultTimeout = 30_000;
@@ -124,8 +124,7 @@ export class MachineClient implements AsyncDisposable {
 
   /** Sends a signal, a number or a name ('SIGTERM', 'RTMIN+4'), to all processes of a machine, or to one. */
   async kill(name: string, signal: number | string, settings: CallSettings & { readonly whom?: KillWhom | undefined } = {}): Promise<void> {
-    const number = typeof signal === 'number' ? signal : signalByName(signal);
-    if (number === undefined) throw new MachinedError('invalid-argument', `There is no signal '${signal}'`, { parameter: 'signal' });
+    const number = signalNumber(signal);
     return this.#run((backend, limits) => backend.kill(name, number, settings.whom ?? 'all', limits), settings);
   }
 

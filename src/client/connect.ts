@@ -81,6 +81,6 @@ function userPlaces(): typeof systemPlaces {
     socket: path.join(runtime, 'systemd/machine/io.systemd.Machine'),
     ownSocket: path.join(runtime, 'machined/io.machined'),
     stateDirectory: path.join(runtime, 'systemd/machines'),
-    busAddress: () => process.env['DBUS_SESSION_BUS_ADDRESS'] ?? `unix:path=${path.join(runtime, 'bus')}`,
+    busAddress: () => process.env['DBUS_SESSION_BUS_ADDRESS'] ?? `unix:path=${runtime}/bus;unix:path=${runtime}/machined/bus`,
   };
 }

@@ -1,5 +1,7 @@
 // From the forms of the protocols to those of the library, where both need the same.
 import { SocketAddress } from 'node:net';
+import { signalByName } from '../domain/signals.js';
+import { MachinedError } from './error.js';
 import type { Address } from './model.js';
 
 const AF_INET = 2;
@@ -26,6 +28,13 @@ export function readAssignments(lines: readonly string[]): Record<string, string
 /** A record as a list of KEY=value. */
 export function formatAssignments(record: Readonly<Record<string, string>>): string[] {
   return Object.entries(record).map(([key, value]) => `${key}=${value}`);
+}
+
+/** The number of a signal, by that or by its name: 15, 'SIGTERM', 'TERM', 'RTMIN+4'. Throws MachinedError `invalid-argument`. */
+export function signalNumber(signal: number | string): number {
+  const number = typeof signal === 'number' ? signal : signalByName(signal);
+  if (number === undefined) throw new MachinedError('invalid-argument', `There is no signal '${signal}'`, { parameter: 'signal' });
+  return number;
 }
 
 /** The object without members that are undefined. */

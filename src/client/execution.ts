@@ -2,7 +2,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { ownMachineVarlink } from '../contract/varlink/own-machine.js';
 import type { Output } from '../wire/varlink/schema.js';
-import { defined, formatAssignments } from './convert.js';
+import { defined, formatAssignments, signalNumber } from './convert.js';
 import { isMachinedError, MachinedError } from './error.js';
 import type { CallSettings } from './model.js';
 import { loadNative, type Native } from './native.js';
@@ -89,10 +89,10 @@ export class Execution implements AsyncDisposable {
     }
   }
 
-  /** Sends a signal to the command. Rejects with MachinedError if it has ended. */
-  async kill(signal: number, settings: CallSettings = {}): Promise<void> {
+  /** Sends a signal, a number or a name, to the command. Rejects with MachinedError if it has ended. */
+  async kill(signal: number | string, settings: CallSettings = {}): Promise<void> {
     if (this.#id === undefined) throw new MachinedError('not-available', 'The command has ended');
-    await this.#own.call(ownMachineVarlink, 'SignalExec', { id: this.#id, signal }, settings);
+    await this.#own.call(ownMachineVarlink, 'SignalExec', { id: this.#id, signal: signalNumber(signal) }, settings);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -86,6 +86,8 @@ export function directoryNotices(directory: string): Notices {
         notice.give();
       });
       watcher.on('error', () => arm());
+      // made in the meantime, which nobody was told of
+      if (nearestExisting(directory) !== watched) arm();
     } catch (error) {
       notice.fail(new MachinedError('system', `${watched} cannot be watched: ${String(error)}`, { cause: error }));
     }

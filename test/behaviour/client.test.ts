@@ -276,6 +276,30 @@ function describe(event: MachineEvent): string {
   return event.type === 'ready' ? 'ready' : `${event.type} ${event.machine.name}`;
 }
 
+test('a watcher is told when the daemon or the bus has gone, and so is who asks', { timeout: 60_000 }, async () => {
+  const lostBus = await startBus();
+  const onBus = await DBusRegistry.start(lostBus);
+  onBus.world.processes.spawn({ pid: process.pid });
+  const busAddress = onBus.open({ uid: 0, pid: process.pid });
+  await using byBus = await connect({ transport: 'dbus', busAddress });
+  const onSocket = new VarlinkRegistry();
+  onSocket.world.processes.spawn({ pid: process.pid });
+  await using bySocket = await connect({ transport: 'varlink', ...placesOf(onSocket.open({ uid: 0, pid: process.pid })) });
+  const watch = async (client: MachineClient, ready: () => void): Promise<void> => {
+    for await (const event of client.watch()) if (event.type === 'ready') ready();
+  };
+  const lost: Promise<void>[] = [];
+  for (const client of [byBus, bySocket]) {
+    await new Promise<void>((ready) => lost.push(assert.rejects(watch(client, ready), fails('disconnected'))));
+  }
+  await lostBus[Symbol.asyncDispose]();
+  await onSocket[Symbol.asyncDispose]();
+  await Promise.all(lost);
+  await assert.rejects(byBus.list(), fails('unreachable'));
+  await assert.rejects(bySocket.list(), fails('unreachable'));
+  await onBus[Symbol.asyncDispose]();
+});
+
 test('copies tell how far they have come, and are taken back when they are given up', { timeout: 60_000 }, async () => {
   await using ready = await stage('varlink');
   const { client, world } = ready;

@@ -33,15 +33,19 @@ for (const [suiteName, daemon] of hosts) {
       const listed = await host.succeed(['node', example('list')]);
       assert.match(listed, /^c1 \(container\): Debian GNU\/Linux/m);
 
-      const watching = host.succeed(['node', example('watch'), 'ran'], { timeout: 120_000 });
-      await untilTrue('the watcher watches', async () => (await host.run(['pgrep', '-f', 'examples/watch'])).status === 0, 60_000);
-      // long enough for whoever has to look for himself
-      const ran = await host.run(['node', example('run'), 'ran', 'sh', '-c', 'sleep 5; exit 7'], { timeout: 60_000 });
-      assert.deepEqual([ran.status, ran.stdout], [7, 'ran runs in machine-ran.scope\n']);
-      const events = await watching;
-      assert.match(events, /^present c1$/m);
-      assert.match(events, /^added ran$/m);
-      assert.match(events, /^removed ran$/m);
+      const watched = '/tmp/watched';
+      const watching = host.succeed(['sh', '-c', `node ${example('watch')} ran >${watched}`], { timeout: 120_000 });
+      const tells = (line: string) =>
+        untilTrue(`the watcher tells '${line}'`, async () => (await host.file(watched)).split('\n').includes(line), 60_000);
+      await tells('ready');
+      const untilSeen = 'until [ -e /tmp/seen ]; do sleep 0.1; done; exit 7';
+      const running = host.run(['node', example('run'), 'ran', 'sh', '-c', untilSeen], { timeout: 120_000 });
+      await tells('added ran');
+      await host.succeed(['touch', '/tmp/seen']);
+      const { status, stdout } = await running;
+      assert.deepEqual([status, stdout], [7, 'ran runs in machine-ran.scope\n']);
+      await watching;
+      assert.match(await host.file(watched), /^present c1$[^]*^ready$[^]*^added ran$[^]*^removed ran$/m);
     });
   });
 }

@@ -182,7 +182,7 @@ for (const transport of transports) {
       assert.deepEqual([shownText, errors, ended], ['typed\na b in /usr\n', 'wrong\n', { result: 'exited', status: 7 }]);
 
       await using sleeper = await registry.exec('c1', ['sleep', '1000']);
-      await sleeper.kill(15);
+      await sleeper.kill('SIGTERM');
       assert.deepEqual(await sleeper.ended, { result: 'signaled', signal: 15 });
       await assert.rejects(sleeper.kill(15), MachinedError);
       await using limited = await registry.exec('c1', ['sleep', '1000'], { timeLimit: 200 });
