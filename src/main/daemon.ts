@@ -4,6 +4,7 @@ import { BusService } from '../front/dbus/bus-service.js';
 import type { ManagerServices } from '../front/dbus/manager-object.js';
 import { connectSystemBus } from '../host/bus.js';
 import { HelperPool, ordinaryLimits } from '../host/guests/helper-pool.js';
+import { endForsakenCommands } from '../host/guests/command-cgroup.js';
 import { GuestCommands } from '../host/guests/guest-commands.js';
 import { GuestTerminals } from '../host/guests/guest-terminals.js';
 import { KernelGuests } from '../host/guests/kernel-guests.js';
@@ -94,6 +95,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     throw explained(error);
   }
   void guests.files.sweep();
+  if (uid === 0) void endForsakenCommands(Array.from(machines.all(), ({ leader }) => leader.pid), log);
   const findings: Findings = {
     version,
     uid,

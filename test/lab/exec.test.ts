@@ -41,7 +41,7 @@ suite('commands in machines', () => {
     const text = JSON.stringify({ name, command, ...streams, ...parameters });
     // varlinkctl's own output goes elsewhere, so that what is written is the command's alone
     const script = `varlinkctl call --json=short --more --timeout=infinity --push-fd=0 --push-fd=3 --push-fd=4 ${socket} io.machined.Machine.Exec "$1" 3>&1 4>&2 >"$2" 2>&1 || true; cat "$2" >&2`;
-    const result = await host.run(['bash', '--norc', '-c', script, 'bash', text, `/tmp/replies-of-${options.user ?? 'root'}`], { timeout: 120_000, ...options });
+    const result = await host.run(['bash', '--norc', '-c', script, 'bash', text, `/tmp/replies-of-${options.user ?? 'root'}-${name}`], { timeout: 120_000, ...options });
     const [output, said] = [result.stdout.trimEnd(), result.stderr.trimEnd().replaceAll('\u001e', '').split('\n')]; // RFC 7464 before each reply
     return { output, replies: said.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as object), said };
   }
@@ -133,15 +133,36 @@ suite('commands in machines', () => {
     await until('what nobody wants any more is gone', async () => (await sleepers()) === 0);
   });
 
-  test('end with the daemon', async () => {
-    const parameters = JSON.stringify({ name: 'plain', command: ['sleep', '4322'] });
-    const caller = host.run(['varlinkctl', 'call', '--more', '--timeout=infinity', socket, 'io.machined.Machine.Exec', parameters], { timeout: 120_000 });
-    const sleepers = async () => Number((await host.run(['pgrep', '-cf', '^sleep 4322'])).stdout);
-    await until('the command runs', async () => (await sleepers()) === 1);
-    await host.killOurs('SIGKILL');
-    await until('the command is gone', async () => (await sleepers()) === 0);
-    assert.notEqual((await caller).status, 0);
-    await host.startOurs();
+  for (const [how, kill] of [
+    ['', async () => host.killOurs('SIGKILL')],
+    [', and with the next one at the latest', async () => {
+      await host.succeed(['sh', '-c', 'kill -KILL $(pgrep -f "[c]ommand-launcher.js") $0', String(await host.pidOfOurs())]);
+    }],
+  ] as const) {
+    test(`end with the daemon${how}`, async () => {
+      const parameters = JSON.stringify({ name: 'plain', command: ['sleep', '4322'] });
+      const caller = host.run(['varlinkctl', 'call', '--more', '--timeout=infinity', socket, 'io.machined.Machine.Exec', parameters], { timeout: 120_000 });
+      const sleepers = async () => Number((await host.run(['pgrep', '-cf', '^sleep 4322'])).stdout);
+      await until('the command runs', async () => (await sleepers()) === 1);
+      await kill();
+      assert.notEqual((await caller).status, 0);
+      await until('systemd has noticed', async () => (await host.pidOfOurs()) === 0);
+      await host.startOurs();
+      await until('the command is gone', async () => (await sleepers()) === 0);
+    });
+  }
+
+  test('in a machine that stands still cost their caller an error, and nobody else anything', async () => {
+    await host.succeed(['systemctl', 'freeze', 'plain.scope']);
+    try {
+      const stuck = run('plain', ['true']);
+      assert.equal((await run('users', ['echo', 'served'])).output, 'served');
+      assert.match((await stuck).said.join('\n'), /ETIMEDOUT/);
+    } finally {
+      await host.succeed(['systemctl', 'thaw', 'plain.scope']);
+    }
+    assert.equal((await run('plain', ['echo', 'again'])).output, 'again');
+    await until('no cgroup is left', async () => (await host.succeed(['find', '/sys/fs/cgroup', '-name', 'machined-exec-*'])) === '');
   });
 
   const manager = ['--', 'org.freedesktop.machine1', '/io/machined', 'io.machined.Manager'];
@@ -160,7 +181,7 @@ suite('commands in machines', () => {
   });
 
   test('a shell is had without the help of the machine, also where it has a service manager', async () => {
-    for (const name of ['c1', 'plain', 'users']) {
+    for (const name of ['c1', 'plain', 'users', 'limited']) {
       const parameters = JSON.stringify({ name, path: '/bin/sh', args: ['sh', '-c', 'echo I am $(id -un); tty; sleep 1'] });
       // --exec gives the descriptors of the reply to a program, as sd_listen_fds(3) says
       const said = await host.run(['varlinkctl', 'call', '--exec', socket, 'io.machined.Machine.OpenShell', parameters, '--', 'sh', '-c', 'timeout 20 cat <&3']);

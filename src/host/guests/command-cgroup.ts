@@ -1,9 +1,13 @@
 // A cgroup of a command's own inside that of its machine: what the command starts can be ended with it.
-import { constants, mkdirSync, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
+import { constants, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { UndoStack } from '../../domain/undo.js';
+import type { Log } from '../../ports/log.js';
 import { close } from '../kernel/libc.js';
-import { errnoNameOf } from '../kernel/system-error.js';
+import { parseCgroup } from '../kernel/processes.js';
+import { readProcFile } from '../kernel/proc-file.js';
+import { errnoNameOf, failureOf } from '../kernel/system-error.js';
 import { findCgroupMount } from '../units/cgroup-tree.js';
 
 /** Where systemd, the guest's as well as the host's, keeps itself: what has children has no processes of its own. */
@@ -11,6 +15,8 @@ const ownScope = '/init.scope';
 
 /** Reasons for there to be none: no such kernel, a tree that may not be written, a machine that has ended. */
 const reasonsForNone = new Set(['ENOENT', 'ENODEV', 'EROFS', 'EACCES', 'EPERM', 'EOPNOTSUPP', 'EAGAIN', 'EBUSY']);
+
+const prefix = 'machined-exec-';
 
 export class CommandCgroup implements Disposable {
   /** cgroup.procs and cgroup.kill, opened for writing; they are this object's. */
@@ -26,8 +32,7 @@ export class CommandCgroup implements Disposable {
   static make(cgroup: string, name: string): CommandCgroup | undefined {
     const mount = cgroup === '' ? undefined : findCgroupMount();
     if (mount === undefined) return undefined;
-    const base = cgroup.endsWith(ownScope) ? cgroup.slice(0, -ownScope.length) : cgroup;
-    const directory = path.join(mount, base, name);
+    const directory = path.join(mount, baseOf(cgroup), `${prefix}${name}`);
     using undo = new UndoStack();
     try {
       mkdirSync(directory, { mode: 0o755 });
@@ -45,30 +50,95 @@ export class CommandCgroup implements Disposable {
 
   /** PIDs; none if it is gone. */
   processes(): readonly number[] {
-    try {
-      const text = readFileSync(path.join(this.#directory, 'cgroup.procs'), 'utf8');
-      return text.split('\n').filter((line) => line !== '').map(Number);
-    } catch (error) {
-      if (errnoNameOf(error) === 'ENOENT' || errnoNameOf(error) === 'ENODEV') return [];
-      throw error;
-    }
+    return processesIn(this.#directory);
   }
 
   kill(): void {
     try {
       writeSync(this.fds[1], '1');
     } catch (error) {
-      if (errnoNameOf(error) !== 'ENODEV') throw error; // it went with its machine
+      if (!hasGone(error)) throw error; // it went with its machine
     }
   }
 
   /** Removes it, unless something of the command's goes on in it: then it goes with its machine. */
   [Symbol.dispose](): void {
     for (const fd of this.fds) close(fd);
-    try {
-      rmdirSync(this.#directory);
-    } catch (error) {
-      if (errnoNameOf(error) !== 'EBUSY' && errnoNameOf(error) !== 'ENOENT') throw error;
-    }
+    removeWhenEmpty(this.#directory, removalAttempts);
   }
+}
+
+/** Milliseconds between attempts: what was killed needs a moment to be gone. */
+const removalAttempts: readonly number[] = [100, 1000, 10_000, 60_000];
+
+function removeWhenEmpty(directory: string, [next, ...others]: readonly number[]): void {
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (hasGone(error)) return;
+    if (errnoNameOf(error) !== 'EBUSY') throw error;
+    if (next !== undefined) setTimeout(() => removeWhenEmpty(directory, others), next).unref();
+  }
+}
+
+/**
+ * Ends the commands that an earlier daemon has left to themselves, because it was killed with all of its helpers: those for
+ * whose end nsenter(1) still waits. What a command had started when it ended is left alone; empty cgroups go. For the machines that there are.
+ */
+export async function endForsakenCommands(leaders: Iterable<number>, log: Pick<Log, 'warning'>): Promise<void> {
+  try {
+    const mount = findCgroupMount();
+    if (mount === undefined) return;
+    for (const pid of leaders) {
+      const cgroup = parseCgroup(readProcFile(`/proc/${pid}/cgroup`) ?? '');
+      for (const directory of commandsIn(path.join(mount, baseOf(cgroup)))) {
+        if (processesIn(directory).some(isWaiter)) killAll(directory);
+        removeWhenEmpty(directory, removalAttempts);
+      }
+      await nextTurn();
+    }
+  } catch (error) {
+    log.warning(failureOf(error, 'Commands of an earlier daemon may still run').message);
+  }
+}
+
+function baseOf(cgroup: string): string {
+  return cgroup.endsWith(ownScope) ? cgroup.slice(0, -ownScope.length) : cgroup;
+}
+
+function commandsIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).filter((name) => name.startsWith(prefix)).map((name) => path.join(directory, name));
+  } catch (error) {
+    if (hasGone(error)) return [];
+    throw error;
+  }
+}
+
+/** Of the host: a guest may have an nsenter(1) of its own. */
+function isWaiter(pid: number): boolean {
+  const status = readProcFile(`/proc/${pid}/status`) ?? '';
+  return /^Name:\tnsenter$/m.test(status) && /^NSpid:\t[0-9]+$/m.test(status);
+}
+
+function killAll(directory: string): void {
+  try {
+    writeFileSync(path.join(directory, 'cgroup.kill'), '1');
+  } catch (error) {
+    if (!hasGone(error)) throw error;
+  }
+}
+
+/** PIDs; none if it is gone. */
+function processesIn(directory: string): readonly number[] {
+  try {
+    return readFileSync(path.join(directory, 'cgroup.procs'), 'utf8').split('\n').filter((line) => line !== '').map(Number);
+  } catch (error) {
+    if (hasGone(error)) return [];
+    throw error;
+  }
+}
+
+function hasGone(error: unknown): boolean {
+  return ['ENOENT', 'ENODEV'].includes(errnoNameOf(error) ?? '');
 }

@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { writeSync } from 'node:fs';
-import { isFailure } from '../../domain/failure.js';
+import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { CommandEnd } from '../../domain/command.js';
 import { encodeFrame, FrameReader } from '../../wire/varlink/framing.js';
 import { close, closeOnExec } from '../kernel/libc.js';
@@ -15,7 +15,8 @@ import { seeReadOnly } from '../kernel/read-only-view.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { errnoNameOf, failureOf } from '../kernel/system-error.js';
 import { UnixStream } from '../kernel/unix-stream.js';
-import { enteringWords, limitingWords, mayLookAtOthers, tool } from './entering.js';
+import { DescriptorHolder } from './descriptor-holder.js';
+import { enteringWords, mayLookAtOthers, tool } from './entering.js';
 import type { LauncherMessage, StartMessage } from './launcher-protocol.js';
 import { channelDescriptor } from './protocol.js';
 
@@ -41,7 +42,7 @@ class Run {
   #procsFile: number | undefined;
   #entranceFds: readonly number[];
   /** Where the guest may not look at other processes: one with its limits, which has the entrance's descriptors. */
-  #holder: ChildProcess | undefined;
+  #holder: DescriptorHolder | undefined;
   #child: ChildProcess | undefined;
   #look: NodeJS.Timeout | undefined;
   #isStarted = false;
@@ -56,17 +57,17 @@ class Run {
     this.#entranceFds = fds.slice(streamCount, fds.length - cgroupCount);
   }
 
-  begin(): void {
+  /** Never rejects. */
+  async begin(): Promise<void> {
     const { entrance } = this.#message;
-    this.#attempt(() => {
-      if (mayLookAtOthers(entrance)) return this.#enter((index) => `/proc/${process.pid}/fd/${this.#entranceFds[index]}`);
-      this.#holder = this.#watched(spawn(...commandLine([...limitingWords(entrance), ...holding()]), {
-        stdio: ['ignore', 'ignore', 'inherit', ...this.#entranceFds],
-        env: {},
-        cwd: '/',
-      }));
-      this.#awaitHolder(this.#holder);
-    });
+    try {
+      if (!mayLookAtOthers(entrance)) this.#holder = await DescriptorHolder.start(entrance, this.#entranceFds);
+      if (isEnding) throw systemFailure('ECANCELED', 'The registry has ended');
+      this.#enter((index) => this.#holder?.file(index) ?? `/proc/${process.pid}/fd/${this.#entranceFds[index]}`);
+    } catch (error) {
+      const failure = isFailure(error) ? error : failureOf(error, 'The command cannot be started');
+      this.#fail(failure.errno ?? 'EIO', failure.message);
+    }
   }
 
   /** All of its processes, or, where there is no cgroup, those of its session's first process group. */
@@ -76,40 +77,21 @@ class Run {
     if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
   }
 
-  #awaitHolder(holder: ChildProcess): void {
-    const isReady = readProcFile(`/proc/${holder.pid}/cmdline`) === `${holding().join('\0')}\0`;
-    if (isReady) return this.#enter((index) => `/proc/${holder.pid}/fd/${gateDescriptor + index}`);
-    if (Date.now() > this.#latestStart) return this.#fail('ETIMEDOUT', 'The machine cannot be entered in time');
-    this.#look = setTimeout(() => this.#attempt(() => this.#awaitHolder(holder)), lookInterval);
-  }
-
   #enter(file: (index: number) => string): void {
     const given = [...this.#streams];
     const stdio = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : 'ignore'));
     const { entrance, words, environment } = this.#message;
     const script = this.#procsFile === undefined ? openGate : gate;
-    this.#child = this.#watched(spawn(tool('sh'), ['-c', script, 'sh', ...enteringWords(entrance, file), ...words], {
+    this.#child = spawn(tool('sh'), ['-c', script, 'sh', ...enteringWords(entrance, file), ...words], {
       stdio: this.#procsFile === undefined ? stdio : [...stdio, this.#procsFile],
       env: { ...environment },
       cwd: '/',
       detached: true, // the leader of a session of its own
-    }));
+    });
+    this.#child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
     this.#child.once('exit', (status, signal) => this.#ended(status, signal));
     this.#releaseStreams();
     this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
-  }
-
-  #watched(child: ChildProcess): ChildProcess {
-    return child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
-  }
-
-  #attempt(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      const failure = isFailure(error) ? error : failureOf(error, 'The command cannot be started');
-      this.#fail(failure.errno ?? 'EIO', failure.message);
-    }
   }
 
   #lookAgain(): void {
@@ -153,6 +135,7 @@ class Run {
     this.kill();
     tell({ kind: 'failed', id: this.#message.id, errno, message });
     this.#closeKillFile();
+    endIfIdle();
   }
 
   /** What is only needed until the program runs. */
@@ -161,7 +144,7 @@ class Run {
     this.#releaseStreams();
     closeAll(this.#entranceFds);
     this.#entranceFds = [];
-    this.#holder?.kill('SIGKILL');
+    this.#holder?.[Symbol.dispose]();
   }
 
   #releaseStreams(): void {
@@ -174,15 +157,6 @@ class Run {
   #closeKillFile(): void {
     if (this.#killFile !== undefined) close(this.#killFile);
   }
-}
-
-/** What a holder does, which nobody lets sleep for that long. */
-function holding(): readonly string[] {
-  return [tool('sleep'), String((2 * startLimit) / 1000)];
-}
-
-function commandLine([program, ...words]: readonly string[]): [string, string[]] {
-  return [program as string, words];
 }
 
 /** nsenter(1) forks into the PID namespace and waits: the guest's program is its child, once that is no nsenter any more. */
@@ -208,6 +182,7 @@ function openChild(pid: number, parent: number): number | undefined {
 }
 
 const runs = new Map<number, Run>();
+let isEnding = false;
 const reader = new FrameReader();
 const nobody = { uid: 0, gid: 0, pid: 0, groups: [], pidfd: undefined };
 const channel = new UnixStream(channelDescriptor, nobody, false);
@@ -219,20 +194,20 @@ function tell(message: LauncherMessage, fds: readonly number[] = []): void {
 function start(message: StartMessage, fds: readonly number[]): void {
   const run = new Run(message, fds);
   runs.set(message.id, run);
-  run.begin();
+  void run.begin();
 }
 
 /** The daemon has ended. Whoever is killed is also waited for: not every host has somebody else who does that. */
 function endAll(): void {
+  isEnding = true;
   for (const run of runs.values()) run.kill();
-  endIfIdle = () => {
-    if (runs.size === 0) process.exit(0);
-  };
   endIfIdle();
   setTimeout(() => process.exit(1), endLimit);
 }
 
-let endIfIdle = (): void => undefined;
+function endIfIdle(): void {
+  if (isEnding && runs.size === 0) process.exit(0);
+}
 
 process.on('SIGTERM', () => undefined); // the service manager means the daemon, too: its end is the end of this process
 closeOnExec(channelDescriptor); // also what this process was given without knowing

@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import { fchownSync } from 'node:fs';
 import path from 'node:path';
 import type { ShellRequest } from '../../domain/shell.js';
+import { UndoStack } from '../../domain/undo.js';
 import { findCgroupMount } from '../units/cgroup-tree.js';
 import { close } from '../kernel/libc.js';
-import { enteringWords, tool, userEnvironment } from './entering.js';
+import { DescriptorHolder } from './descriptor-holder.js';
+import { enteringWords, mayLookAtOthers, tool, userEnvironment } from './entering.js';
 import type { Entrance } from './entrance.js';
 
 /** Milliseconds in which nsenter must have opened what it is given. */
@@ -19,39 +21,34 @@ const setVariables = 'while test "$1" != --; do export "$1"; shift; done; shift;
 
 /**
  * Starts the program on the slave end of a terminal, as a session of its own that is hung up with its terminal. Owns the
- * entrance's descriptors. Throws Failure 'system': EPERM (the guest's root is the host's, and may not do what entering
+ * entrance's descriptors. Rejects with Failure 'system': EPERM (the guest's root is the host's, and may not do what entering
  * takes), ENOPKG (tools are missing), EAGAIN.
  */
-export function startEntered(slave: number, request: ShellRequest, entrance: Entrance, fds: readonly number[]): void {
-  const owned = [...fds];
-  const closeFds = () => {
-    for (const fd of owned.splice(0)) close(fd);
-  };
-  try {
-    fchownSync(slave, entrance.hostUser, -1);
-    const [program, ...words] = enteringCommand(request, entrance, fds);
-    // Not detached: setsid(1) must not be the leader of a process group
-    const child = spawn(program, words, { stdio: [slave, slave, slave], env: { ...userEnvironment(entrance), TERM: 'vt220' }, cwd: '/' });
-    // nsenter opens these as files of this process, so that the guest's program inherits none of them
-    const timer = setTimeout(closeFds, enteringLimit);
-    child.once('exit', () => {
-      clearTimeout(timer);
-      closeFds();
-    });
-    child.once('error', closeFds);
-    timer.unref();
-    child.unref();
-  } catch (error) {
+export async function startEntered(slave: number, request: ShellRequest, entrance: Entrance, fds: readonly number[]): Promise<void> {
+  using owned = new UndoStack();
+  for (const fd of fds) owned.defer(() => close(fd));
+  fchownSync(slave, entrance.hostUser, -1);
+  const holder = mayLookAtOthers(entrance) ? undefined : owned.use(await DescriptorHolder.start(entrance, fds));
+  const [program, ...words] = enteringCommand(request, entrance, (index) => holder?.file(index) ?? `/proc/${process.pid}/fd/${fds[index]}`);
+  // Not detached: setsid(1) must not be the leader of a process group
+  const child = spawn(program, words, { stdio: [slave, slave, slave], env: { ...userEnvironment(entrance), TERM: 'vt220' }, cwd: '/' });
+  const kept = owned.move();
+  const closeFds = () => kept[Symbol.dispose]();
+  const timer = setTimeout(closeFds, enteringLimit);
+  child.once('exit', () => {
+    clearTimeout(timer);
     closeFds();
-    throw error;
-  }
+  });
+  child.once('error', closeFds);
+  timer.unref();
+  child.unref();
 }
 
-function enteringCommand(request: ShellRequest, entrance: Entrance, fds: readonly number[]): readonly [string, ...string[]] {
+function enteringCommand(request: ShellRequest, entrance: Entrance, file: (index: number) => string): readonly [string, ...string[]] {
   return [
     ...joiningCgroup(entrance.cgroup),
     tool('setsid'), '--ctty',
-    ...enteringWords(entrance, (index) => `/proc/${process.pid}/fd/${fds[index]}`),
+    ...enteringWords(entrance, file),
     ...programCommand(request, entrance.user.shell),
   ];
 }

@@ -62,7 +62,7 @@ export class GuestCommands implements Commands, Disposable {
 
   async #start(entrance: CommandEntrance, entranceFds: readonly number[], request: CommandRequest, streams: CommandStreams) {
     const { environment, wrapper } = splitEnvironment(entrance, request.environment);
-    const cgroup = CommandCgroup.make(entrance.cgroup, `machined-exec-${randomUUID()}`);
+    const cgroup = CommandCgroup.make(entrance.cgroup, randomUUID());
     const given = [streams.input, streams.output, streams.error];
     const present = given.filter((fd) => fd !== undefined);
     try {

@@ -123,7 +123,7 @@ export class GuestTerminals implements Terminals, Disposable {
     const program = command?.program ?? '';
     const { output, fds } = await this.#helpers.ask('find-entrance', { leader: leaderText(leader), user, program });
     if (output === null) throw new Failure('no-such-user', `The machine has no user '${user}'`);
-    startEntered(terminal.slave, request, output, fds);
+    await startEntered(terminal.slave, request, output, fds);
   }
 
   async #openTerminal(leader: ProcessIdentity): Promise<NewTerminal> {
