@@ -10,14 +10,9 @@ export function checkMachineName(name: string): void {
   if (!valid) throw new CommandFailure(`Invalid machine name ${name}.`);
 }
 
-/** 'systemd-nspawn@my\x2dimage.service': systemd.unit(5), "String Escaping for Inclusion in Unit Names". */
+/** 'systemd-nspawn@my-image.service'. The characters of a machine's name are all allowed there, and mean themselves. */
 export function serviceUnit(name: string, runner: Settings['runner']): string {
-  const escaped = Array.from(Buffer.from(name), (byte, index) => {
-    const character = String.fromCharCode(byte);
-    const plain = /[A-Za-z0-9:_]/.test(character) || (character === '.' && index > 0);
-    return plain ? character : `\\x${byte.toString(16).padStart(2, '0')}`;
-  });
-  return `systemd-${runner}@${escaped.join('')}.service`;
+  return `systemd-${runner}@${name}.service`;
 }
 
 /** Throws CommandFailure if there is no such image. */

@@ -106,6 +106,9 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
         assert.match((await by(own, 'unbind c2 /mnt/bound')).stderr, /this project's daemon/);
       }
 
+      await host.succeed(['mkdir', '-p', '/var/lib/machines/with-dash']);
+      const dashed = [await by(original, 'enable with-dash'), await by(original, 'disable with-dash')];
+      assert.deepEqual([await by(own, 'enable with-dash'), await by(own, 'disable with-dash')], dashed);
       const enabled = await by(original, 'enable c2');
       const disabled = await by(original, 'disable c2');
       assert.deepEqual(await by(own, 'enable c2'), enabled);
