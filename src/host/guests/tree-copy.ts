@@ -43,6 +43,7 @@ const mostTakenBack = 65_536;
 
 const chunk = 8 << 20; // a copy can only be killed or canceled between two of them
 const bufferSize = 1 << 20;
+const smallFile = 32 << 10; // for less, copy_file_range(2) is more work than it saves
 const blockSize = 512n; // of st_blocks, whatever the file system's own is: stat(3)
 const idBits = 0o6000;
 const permissionBits = 0o777;
@@ -271,7 +272,7 @@ export class TreeCopy {
   }
 
   #copyBytes(from: number, to: number, start: number, end: number): void {
-    if (end - start <= bufferSize) return this.#pump(from, to, start, end); // less work for the kernel
+    if (end - start <= smallFile) return this.#pump(from, to, start, end);
     for (let offset = start; offset < end; ) {
       const count = copyRange(from, to, offset, Math.min(chunk, end - offset));
       if (count === undefined) return this.#pump(from, to, offset, end);
