@@ -4,6 +4,7 @@ import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { after, before, suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { MachineEvents } from '../../src/service/machine-events.js';
+import type { Caller } from '../../src/ports/authority.js';
 import type { FakeCommand } from '../../src/ports/fakes/commands.js';
 import { BusError } from '../../src/transport/dbus/bus-error.js';
 import type { JsonObject } from '../../src/wire/varlink/json.js';
@@ -99,17 +100,21 @@ test('a subscriber that takes its time gets the right picture in the end, and no
 
 const programs = { quick: 'exit 3', wait: 'wait', stay: 'stay' } as const;
 
+async function register(world: World, name: string, type: 'container' | 'vm', leader: number, caller: Caller): Promise<void> {
+  const call = { authorization: { kind: 'anyone' } as const, interactive: false, caller: async () => caller };
+  const registration = {
+    name, class: type, id: undefined, service: '', rootDirectory: '', networkInterfaces: [], vsockCid: 0xffffffff,
+    sshAddress: '', sshPrivateKeyPath: '', controlAddress: '',
+  };
+  await world.machines.register(call, { registration, leader: world.processes.open(leader), scope: undefined });
+}
+
 /** A container 'one' and a virtual machine 'vm', both of root's. */
 async function registerMachines(world: World): Promise<void> {
   const caller = { uid: 0, pid: world.processes.spawn(), busName: undefined };
-  const call = { authorization: { kind: 'anyone' } as const, interactive: false, caller: async () => caller };
   for (const [name, type] of [['one', 'container'], ['vm', 'vm']] as const) {
     const leader = world.leader(`${name}.service`);
-    const registration = {
-      name, class: type, id: undefined, service: '', rootDirectory: '', networkInterfaces: [], vsockCid: 0xffffffff,
-      sshAddress: '', sshPrivateKeyPath: '', controlAddress: '',
-    };
-    await world.machines.register(call, { registration, leader: world.processes.open(leader), scope: undefined });
+    await register(world, name, type, leader, caller);
     world.commands.guests.set(leader, { users: ['root', 'bob'], programs, directories: ['/tmp'] });
     world.terminals.guests.set(leader, { users: ['root'], programs: ['/bin/sh'] });
   }
@@ -264,6 +269,20 @@ suite('commands by Varlink', () => {
     await user.call('io.machined.Machine.SignalExec', { id: 1, signal: 9 });
     await isTrue(() => replies.length === 2);
     assert.equal((await user.call(exec, { name: 'one', command: ['quick'] }))['result'], 'exited');
+  });
+
+  test("the owner of a machine may, unless its users are the host's", async () => {
+    await using setup = await setUp();
+    const { user, world } = setup;
+    const caller = { uid: 1000, pid: world.processes.spawn({ owner: 1000 }), busName: undefined };
+    for (const [name, options] of [['own', { namespaces: { user: 99n } }], ['shared', {}]] as const) {
+      const leader = world.leader(`${name}.service`, { owner: 1000, ...options });
+      await register(world, name, 'container', leader, caller);
+      world.commands.guests.set(leader, { users: ['root'], programs, directories: [] });
+    }
+    assert.equal((await user.call(exec, { name: 'own', command: ['quick'] }))['result'], 'exited');
+    assert.deepEqual(world.authority.asked, []);
+    await failsWith(user.call(exec, { name: 'shared', command: ['quick'] }), 'org.varlink.service.PermissionDenied');
   });
 
   test('a shell has a terminal', async () => {

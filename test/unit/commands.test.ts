@@ -172,9 +172,9 @@ suite('a command in a guest', { skip }, () => {
 
   test('takes with it what it has started', async () => {
     await using guest = await startGuest();
-    const sleepers = () => execFileSync('sh', ['-c', 'ps ax | grep -c "[s]leep 4321" || true'], { encoding: 'utf8' }).trim();
+    const sleepers = () => execFileSync('sh', ['-c', 'ps ax | grep -c "[s]leep 54321" || true'], { encoding: 'utf8' }).trim();
     for (const end of ['kill', 'terminate'] as const) {
-      const running = await guest.commands.run(guest.leader, command(['/bin/sh', '-c', 'sleep 4321 & sleep 4321; :']), noStreams);
+      const running = await guest.commands.run(guest.leader, command(['/bin/sh', '-c', 'sleep 54321 & sleep 54321; :']), noStreams);
       await until(() => sleepers() !== '0');
       running[end]();
       assert.equal((await running.ended).kind, 'signaled');
