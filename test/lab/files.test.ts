@@ -24,6 +24,15 @@ for (const privateUsers of [true, false]) {
       const owner = privateUsers ? '0:0' : '9:9';
       assert.equal(await host.succeed(['stat', '-c', '%u:%g %a', '/srv/back/sub', '/srv/back/a']), privateUsers ? `${owner} 2750\n${owner} 755` : `${owner} 2750\n0:0 4755`);
 
+      // on one btrfs, a copy takes no space
+      await host.succeed(['bash', '-euc', 'head -c 4M /dev/urandom >/var/lib/lab-pool/disk; sync']);
+      await host.succeed(['machinectl', 'copy-to', 'crate', '/var/lib/lab-pool/disk', '/srv/disk']);
+      await host.succeed(['machinectl', 'copy-from', 'crate', '/srv/disk', '/var/lib/lab-pool/disk-back']);
+      for (const file of ['/var/lib/machines/crate/srv/disk', '/var/lib/lab-pool/disk-back']) {
+        assert.match(await host.succeed(['btrfs', 'filesystem', 'du', '--raw', file]), /^ *4194304 +0 +\S+ +\//m);
+      }
+      await host.succeed(['cmp', '/var/lib/lab-pool/disk', '/var/lib/lab-pool/disk-back']);
+
       const again = await host.run(['machinectl', 'copy-to', 'crate', '/etc/hostname', '/srv/copied/a']);
       assert.match(again.stderr, /File exists/);
       await host.succeed(['machinectl', 'copy-to', '--force', 'crate', '/etc/hostname', '/srv/copied/a']);
