@@ -35,7 +35,7 @@ export function isDumb(environment: Surroundings['environment']): boolean {
   return (environment['TERM'] ?? 'dumb') === 'dumb';
 }
 
-export type Style = 'plain' | 'grey' | 'red' | 'green' | 'yellow' | 'bold' | 'blue' | 'cyan' | 'italic' | 'underline' | 'heading';
+export type Style = 'plain' | 'grey' | 'red' | 'green' | 'yellow' | 'bold' | 'blue' | 'brightgrey' | 'cyan' | 'italic' | 'underline' | 'heading';
 
 const reset = '\x1b[0m';
 
@@ -55,6 +55,8 @@ function sequence(style: Exclude<Style, 'plain'>, mode: ColourMode): string {
       return '\x1b[0;1;31m';
     case 'green':
       return '\x1b[0;1;32m';
+    case 'brightgrey':
+      return '\x1b[0;1;90m';
     case 'blue':
       return '\x1b[0;1;34m';
     case 'cyan':

@@ -46,5 +46,5 @@ function highlight(line: string, colours: ColourMode): string {
   if (/^\[.*\]$/.test(line)) return styled(line, 'cyan', colours);
   const key = /^[^#;=]+=/.exec(line)?.[0];
   if (key !== undefined) return styled(key, 'green', colours) + line.slice(key.length);
-  return /^[#;]/.test(line) ? styled(line, 'grey', colours) : line;
+  return /^[#;]/.test(line) ? styled(line, 'brightgrey', colours) : line;
 }

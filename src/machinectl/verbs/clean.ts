@@ -13,10 +13,10 @@ export async function run({ registry, settings, output }: Context): Promise<void
     throw failureOf('Could not clean pool', error);
   }
   if (settings.json !== 'off') return output.printJson(removed.map(([name, freed]) => ({ name, freed: freed === unknownSize ? null : freed })), settings.json);
-  for (const [name, freed] of removed) output.print(`Removed image '${name}'${freedText('. Freed exclusive disk space: ', freed)}\n`);
+  for (const [name, freed] of removed) output.log('info', `Removed image '${name}'${freedText('. Freed exclusive disk space: ', freed)}`);
   const isKnown = removed.every(([, freed]) => freed !== unknownSize);
   const total = isKnown ? removed.reduce((sum, [, freed]) => sum + freed, 0n) : unknownSize;
-  output.print(`Removed ${removed.length} images in total.${freedText(' Total freed exclusive disk space: ', total, '.')}\n`);
+  output.log('info', `Removed ${removed.length} images in total.${freedText(' Total freed exclusive disk space: ', total, '.')}`);
 }
 
 function freedText(before: string, freed: bigint, after = ''): string {

@@ -2,6 +2,7 @@ import { isMachinedError } from '../../client/error.js';
 import { imageInterface } from '../../contract/dbus/image.js';
 import { managerInterface } from '../../contract/dbus/manager.js';
 import { formatBytes } from '../bytes.js';
+import { styled, type ColourMode } from '../colours.js';
 import type { Context } from '../context.js';
 import { formatFields, type Field } from '../fields.js';
 import { readImage } from '../images.js';
@@ -30,7 +31,7 @@ export async function run(context: Context, names: readonly string[]): Promise<v
       images.push(asJson(details));
     } else {
       if (index > 0) output.print('\n');
-      output.print(`${name}\n${formatFields(fieldsOf(details))}`);
+      output.print(`${name}\n${formatFields(fieldsOf(details, output.colours))}`);
     }
   }
   if (settings.json !== 'off') output.printJson(images, settings.json);
@@ -74,7 +75,7 @@ async function unlessRefused<T>(call: Promise<T>): Promise<T | undefined> {
   }
 }
 
-function fieldsOf({ properties, hostname, machineId, deployment, os }: Details): readonly Field[] {
+function fieldsOf({ properties, hostname, machineId, deployment, os }: Details, colours: ColourMode): readonly Field[] {
   const { Type: type = '', Path: path = '', ReadOnly: readOnly = false } = properties;
   const fields: Field[] = [];
   if (type !== '') fields.push(['Type', type]);
@@ -83,7 +84,7 @@ function fieldsOf({ properties, hostname, machineId, deployment, os }: Details):
   if (machineId !== '') fields.push(['Machine ID', machineId]);
   if (deployment !== '') fields.push(['Deployment', deployment]);
   if (os !== '') fields.push(['OS', os]);
-  fields.push(['RO', readOnly ? 'read-only' : 'writable']);
+  fields.push(['RO', readOnly ? styled('read-only', 'red', colours) : 'writable']);
   fields.push(...timeField('Created', properties.CreationTimestamp), ...timeField('Modified', properties.ModificationTimestamp));
   fields.push(...sizeFields(properties.Usage, properties.UsageExclusive, properties.Limit, properties.LimitExclusive));
   return fields;
