@@ -87,7 +87,7 @@ test('verbs and what was probably meant', () => {
   assert.equal(findVerb('restart')?.name, 'reboot');
   assert.equal(findVerb('foo'), undefined);
   assert.equal(similarVerb('lis'), 'list');
-  assert.equal(similarVerb('foo'), 'show');
+  assert.equal(similarVerb('statsu'), 'status');
   assert.equal(similarVerb('something-else-entirely'), undefined);
 });
 
