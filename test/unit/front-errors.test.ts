@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { Failure, invalidArgument, systemFailure, type FailureKind } from '../../src/domain/failure.js';
 import { errorReply } from '../../src/front/dbus/errors.js';
 import { varlinkError } from '../../src/front/varlink/errors.js';
-import { errnos } from '../../src/host/kernel/system-error.js';
+import { errnoNameOf, errnos } from '../../src/host/kernel/system-error.js';
 import { addressRecord } from '../../src/wire/dns-record.js';
 
 const standard = 'org.freedesktop.DBus.Error.';
@@ -90,4 +90,12 @@ test('address records are as RFC 1035 has them', () => {
   const name = [3, ...Buffer.from('one'), 3, ...Buffer.from('two'), 0];
   const header = [0, 28, 0, 1, 0, 0, 0, 0, 0, 16];
   assert.deepEqual([...record], [...name, ...header, ...Array(16).keys()]);
+});
+
+test('the system\'s errors have their names, also those that Node does not know', () => {
+  const ofNode = (code: string, errno: number) => Object.assign(new Error(), { syscall: 'write', code, errno });
+  assert.equal(errnoNameOf(ofNode('ENOENT', -2)), 'ENOENT');
+  assert.equal(errnoNameOf(ofNode('UNKNOWN', -122)), 'EDQUOT');
+  assert.equal(errnoNameOf(ofNode('UNKNOWN', -9999)), 'UNKNOWN');
+  assert.equal(errnoNameOf(new Error('a bug')), undefined);
 });

@@ -55,11 +55,16 @@ export class SystemError extends Error {
   }
 }
 
+/** What Node calls an errno that is not in its table. */
+const unknownToNode = 'UNKNOWN';
+
 /** The errno name of a failed call, whether this room or node:fs made it; undefined if `error` is something else. */
 export function errnoNameOf(error: unknown): string | undefined {
   if (error instanceof SystemError) return error.code;
   if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
-  return typeof error.code === 'string' ? error.code : undefined;
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (code === unknownToNode && errno !== undefined) return nameOfErrno.get(-errno) ?? code; // EDQUOT for one
+  return typeof code === 'string' ? code : undefined;
 }
 
 /**
