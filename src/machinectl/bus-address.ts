@@ -1,5 +1,6 @@
 // Which bus a command line means, as an address that a D-Bus client connects to.
 import { readFileSync } from 'node:fs';
+import { isMachineName } from '../domain/name.js';
 import { formatProgramAddress } from '../wire/dbus/address.js';
 import { EnvFileError, parseEnvFile } from '../wire/env-file.js';
 import { CommandFailure } from './failure.js';
@@ -66,10 +67,6 @@ function machineAddress(machine: string, scope: Settings['scope']): string {
   if (name === '' || name === '.host') return formatProgramAddress(asUser[0] ?? '', asUser.slice(1));
   const leader = leaderOf(name, scope);
   return formatProgramAddress('nsenter', [`--target=${leader}`, '--all', '--root', '--wd=/', '--', ...asUser]);
-}
-
-function isMachineName(name: string): boolean {
-  return name.length <= 64 && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
 /** From the file that the registry keeps of it, where there is no bus to be asked yet. */

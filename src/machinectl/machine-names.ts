@@ -1,13 +1,12 @@
+import { isMachineName } from '../domain/name.js';
 import { CommandFailure } from './failure.js';
 import type { Registry } from './registry.js';
 import { failureOf } from './registry.js';
 import { isMachinedError } from '../client/error.js';
 import type { Settings } from './settings.js';
 
-/** As machine names have to be: hostnames, see machine-id(5) and hostname(7). */
 export function checkMachineName(name: string): void {
-  const valid = name.length <= 64 && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
-  if (!valid) throw new CommandFailure(`Invalid machine name ${name}.`);
+  if (!isMachineName(name)) throw new CommandFailure(`Invalid machine name ${name}.`);
 }
 
 /** 'systemd-nspawn@my-image.service'. The characters of a machine's name are all allowed there, and mean themselves. */
