@@ -84,6 +84,18 @@ suite('commands in machines', () => {
     await until('no cgroup is left', async () => (await host.succeed(['find', '/sys/fs/cgroup', '-name', 'machined-exec-*'])) === '');
   });
 
+  test('are in the cgroup of the machine also if that allows none below it', async () => {
+    const limit = (most: string) =>
+      host.succeed(['bash', '--norc', '-euc', `
+        leader=$(machinectl show plain --property=Leader --value)
+        echo ${most} >$(findmnt -n -t cgroup2 -o TARGET | head -n1)$(sed -n 's/^0:://p' /proc/$leader/cgroup)/cgroup.max.descendants`]);
+    await limit('0');
+    const { output, said } = await run('plain', ['sh', '-c', 'sed -n s/^0:://p /proc/self/cgroup /proc/1/cgroup']);
+    await limit('max');
+    const [own, theirs] = output.split('\n');
+    assert.ok(own !== undefined && own !== '' && own === theirs, said.join('\n') + output);
+  });
+
   test('may do what the machine may', async () => {
     const look = ['sh', '-c', 'grep CapBnd /proc/self/status | cut -f2'];
     const lookAtLeader = ['sh', '-c', 'grep CapBnd /proc/$(machinectl show "$1" --property=Leader --value)/status | cut -f2', 'sh'];

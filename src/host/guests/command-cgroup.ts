@@ -2,6 +2,7 @@
 import { constants, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { systemFailure } from '../../domain/failure.js';
 import { UndoStack } from '../../domain/undo.js';
 import type { Log } from '../../ports/log.js';
 import { close } from '../kernel/libc.js';
@@ -13,7 +14,7 @@ import { findCgroupMount } from '../units/cgroup-tree.js';
 /** Where systemd, the guest's as well as the host's, keeps itself: what has children has no processes of its own. */
 const ownScope = '/init.scope';
 
-/** Reasons for there to be none: no such kernel, a tree that may not be written, a machine that has ended. */
+/** Reasons for there to be none: no such kernel, a tree that may not be written, a guest that allows no more of them. */
 const reasonsForNone = new Set(['ENOENT', 'ENODEV', 'EROFS', 'EACCES', 'EPERM', 'EOPNOTSUPP', 'EAGAIN', 'EBUSY']);
 
 const prefix = 'machined-exec-';
@@ -65,6 +66,22 @@ export class CommandCgroup implements Disposable {
   [Symbol.dispose](): void {
     for (const fd of this.fds) close(fd);
     removeWhenEmpty(this.#directory, removalAttempts);
+  }
+}
+
+/**
+ * cgroup.procs of the machine's own cgroup, for a command that can have none of its own; the caller closes it. undefined where
+ * there are no cgroups that may be written. Throws Failure 'system': ESRCH if it went with its machine.
+ */
+export function openMachineCgroup(cgroup: string): number | undefined {
+  const mount = cgroup === '' ? undefined : findCgroupMount();
+  if (mount === undefined) return undefined;
+  try {
+    return openSync(path.join(mount, cgroup, 'cgroup.procs'), constants.O_WRONLY);
+  } catch (error) {
+    if (['EROFS', 'EACCES', 'EPERM'].includes(errnoNameOf(error) ?? '')) return undefined;
+    if (hasGone(error)) throw systemFailure('ESRCH', 'The machine has ended', error);
+    throw error;
   }
 }
 

@@ -27,7 +27,7 @@ const endLimit = 10_000;
 /** Milliseconds between two looks at whether it runs. */
 const lookInterval = 2;
 
-/** The gate is a shell of the host: the command's cgroup, if it has one, is joined before anything of the guest's is entered. */
+/** The gate is a shell of the host: the command's cgroup, or its machine's, is joined before anything of the guest's is entered. */
 const gateDescriptor = 3;
 const gateFailure = 125;
 const gate = `echo 0 >&${gateDescriptor} || exit ${gateFailure}; exec ${gateDescriptor}>&-; exec "$@"`;
@@ -51,10 +51,9 @@ class Run {
   constructor(message: StartMessage, fds: readonly number[]) {
     this.#message = message;
     const streamCount = message.streams.filter((isThere) => isThere).length;
-    const cgroupCount = message.hasCgroup ? 2 : 0;
     this.#streams = fds.slice(0, streamCount);
-    [this.#procsFile, this.#killFile] = fds.slice(fds.length - cgroupCount);
-    this.#entranceFds = fds.slice(streamCount, fds.length - cgroupCount);
+    [this.#procsFile, this.#killFile] = fds.slice(fds.length - message.cgroupFiles);
+    this.#entranceFds = fds.slice(streamCount, fds.length - message.cgroupFiles);
   }
 
   /** Never rejects. */
@@ -72,9 +71,13 @@ class Run {
 
   /** All of its processes, or, where there is no cgroup, those of its session's first process group. */
   kill(): void {
-    if (this.#killFile !== undefined) writeSync(this.#killFile, '1');
     const { pid, exitCode, signalCode } = this.#child ?? {};
-    if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
+    try {
+      if (this.#killFile !== undefined) writeSync(this.#killFile, '1');
+      if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
+    } catch (error) {
+      if (!['ENODEV', 'ESRCH'].includes(errnoNameOf(error) ?? '')) throw error; // it has ended, or went with its machine
+    }
   }
 
   #enter(file: (index: number) => string): void {
@@ -116,8 +119,8 @@ class Run {
   }
 
   #ended(status: number | null, signal: NodeJS.Signals | null): void {
-    const { id, hasCgroup } = this.#message;
-    if (!this.#isStarted && hasCgroup && status === gateFailure) return this.#fail('EIO', 'The cgroup of the machine cannot be joined');
+    const { id, cgroupFiles } = this.#message;
+    if (!this.#isStarted && cgroupFiles > 0 && status === gateFailure) return this.#fail('EIO', 'The cgroup of the machine cannot be joined');
     this.#release();
     const waiter = this.#child?.pid as number;
     if (!runs.delete(id)) return;

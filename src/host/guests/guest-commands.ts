@@ -7,7 +7,7 @@ import { close, pidfdSendSignal } from '../kernel/libc.js';
 import { openPidfd } from '../kernel/pidfd.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { errnoNameOf } from '../kernel/system-error.js';
-import { CommandCgroup } from './command-cgroup.js';
+import { CommandCgroup, openMachineCgroup } from './command-cgroup.js';
 import { guestPath, userEnvironment } from './entering.js';
 import type { CommandEntrance } from './entrance.js';
 import { HelperPool, ordinaryLimits } from './helper-pool.js';
@@ -63,6 +63,8 @@ export class GuestCommands implements Commands, Disposable {
   async #start(entrance: CommandEntrance, entranceFds: readonly number[], request: CommandRequest, streams: CommandStreams) {
     const { environment, wrapper } = splitEnvironment(entrance, request.environment);
     const cgroup = CommandCgroup.make(entrance.cgroup, randomUUID());
+    const machineCgroup = cgroup === undefined ? openMachineCgroup(entrance.cgroup) : undefined;
+    const cgroupFds = cgroup?.fds ?? (machineCgroup === undefined ? [] : [machineCgroup]);
     const given = [streams.input, streams.output, streams.error];
     const present = given.filter((fd) => fd !== undefined);
     try {
@@ -72,14 +74,16 @@ export class GuestCommands implements Commands, Disposable {
           words: [...wrapper, ...request.words], // nsenter(1) looks for the program as this PATH says
           environment,
           streams: [streams.input !== undefined, streams.output !== undefined, streams.error !== undefined],
-          hasCgroup: cgroup !== undefined,
+          cgroupFiles: cgroupFds.length,
         },
-        [...present, ...entranceFds, ...(cgroup?.fds ?? [])],
+        [...present, ...entranceFds, ...cgroupFds],
       );
       return new EnteredCommand(launched, cgroup);
     } catch (error) {
       cgroup?.[Symbol.dispose]();
       throw error;
+    } finally {
+      if (machineCgroup !== undefined) close(machineCgroup);
     }
   }
 

@@ -4,8 +4,8 @@ import type { CommandEnd } from '../../domain/command.js';
 import type { CommandEntrance } from './entrance.js';
 
 /**
- * Its descriptors: those of the streams that there are, then those of the entrance, then, where there is a cgroup for the
- * command, its cgroup.procs and cgroup.kill.
+ * Its descriptors: those of the streams that there are, then those of the entrance, then the cgroup.procs of the cgroup that it
+ * is to join, if any, and the cgroup.kill of that, if it is the command's own.
  */
 export interface StartMessage {
   readonly id: number;
@@ -15,7 +15,7 @@ export interface StartMessage {
   readonly environment: Readonly<Record<string, string>>;
   /** Which of standard input, output and error come along. */
   readonly streams: readonly [input: boolean, output: boolean, error: boolean];
-  readonly hasCgroup: boolean;
+  readonly cgroupFiles: number;
 }
 
 export type LauncherMessage =
