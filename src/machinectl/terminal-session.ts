@@ -77,7 +77,7 @@ async function forward({ terminal, machineEnded }: Session): Promise<SessionEnd>
         });
       };
       if (isInteractive) type();
-      else void Promise.race([once(terminal, 'data'), delay(readyWithin)]).then(type);
+      else Promise.race([once(terminal, 'data'), delay(readyWithin)]).then(type, reject);
       // Whoever reads over there learns that nothing more comes; what is still printed is printed here.
       stdin.once('end', () => tellEnd(terminal));
       stdout.once('error', () => resolve('interrupted'));

@@ -4,6 +4,7 @@ import { formatAddress } from '../addresses.js';
 import { formatCgroupTree } from '../cgroup-tree.js';
 import type { Context } from '../context.js';
 import { formatFields, type Field } from '../fields.js';
+import { printable } from '../display-width.js';
 import { readJournal } from '../journal.js';
 import type { JsonValue } from '../json.js';
 import { machineInterface } from '../../contract/dbus/machine.js';
@@ -102,7 +103,8 @@ function printDetails({ settings, output }: Context, details: Details): void {
   const { properties } = details;
   const unit = properties.Unit ?? '';
   output.print(heading(properties));
-  output.print(formatFields(fields(details)));
+  // Much of it is what the machine says of itself.
+  output.print(formatFields(fields(details).map(([label, ...lines]): Field => [label, ...lines.map(printable)])));
   const full = settings.full || !output.onTerminal;
   if (details.tree !== undefined) {
     const width = full ? undefined : Math.max(output.columns - treeIndentation, 0);
