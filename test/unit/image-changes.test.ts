@@ -278,6 +278,22 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     assert.deepEqual(place.files(), ['two']);
   });
 
+  test('changes wait until what another daemon had begun is settled', async () => {
+    await using place = new Place();
+    place.add('two', 'directory'); // it was 'one' before, as its settings still say
+    writeFileSync(path.join(place.settings, 'one.nspawn'), '[Exec]');
+    const renaming = (directory: string, from: string, to: string, inode: number) => ({ kind: 'rename', directory, from, to, inode: String(inode) });
+    const steps = [
+      renaming(place.pool, 'one', 'two', statSync(place.in('two')).ino),
+      renaming(place.settings, 'one.nspawn', 'two.nspawn', statSync(path.join(place.settings, 'one.nspawn')).ino),
+    ];
+    writeFileSync(place.in('.#machined-0badcafe.1-1.journal'), JSON.stringify({ steps, decisive: 0 }), { mode: 0o600 });
+    const later = place.restarted();
+    await Promise.all([later.sweep(), later.clone(place.find('two'), 'three', false)]);
+    assert.deepEqual(place.files(), ['three', 'two']);
+    assert.deepEqual(place.files(place.settings), ['three.nspawn', 'two.nspawn']);
+  });
+
   test('locks are those of systemd-nspawn, and are not left behind', async () => {
     await using place = new Place();
     place.add('one', 'directory');
