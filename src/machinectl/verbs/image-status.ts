@@ -50,12 +50,11 @@ async function showPool({ registry, settings, output }: Context): Promise<void> 
 }
 
 async function readDetails({ registry }: Context, name: string, properties: ImageProperties): Promise<Details> {
-  const [hostname, id, information, release] = await Promise.all([
-    unlessRefused(registry.call('GetImageHostname', { name })),
-    unlessRefused(registry.call('GetImageMachineID', { name })),
-    unlessRefused(registry.call('GetImageMachineInfo', { name })),
-    unlessRefused(registry.call('GetImageOSRelease', { name })),
-  ]);
+  // One after the other: systemd-machined attaches a disk anew for each, and does not get it while it is still attached.
+  const hostname = await unlessRefused(registry.call('GetImageHostname', { name }));
+  const id = await unlessRefused(registry.call('GetImageMachineID', { name }));
+  const information = await unlessRefused(registry.call('GetImageMachineInfo', { name }));
+  const release = await unlessRefused(registry.call('GetImageOSRelease', { name }));
   const machineId = hexadecimal(id?.id ?? []);
   return {
     properties,
