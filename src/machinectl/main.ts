@@ -6,7 +6,7 @@ import { optionTable } from './options.js';
 import { Output } from './output.js';
 import { Registry } from './registry.js';
 import { defaultSettings, type Settings } from './settings.js';
-import { defaultVerb, findVerb, similarVerb, verbs, type Verb } from './verbs.js';
+import { defaultVerb, endOptions, findVerb, similarVerb, verbs, type Verb } from './verbs.js';
 
 /** @returns the exit status. */
 export async function main(line: readonly string[]): Promise<number> {
@@ -46,7 +46,7 @@ async function readLine(line: readonly string[], settings: Settings, output: Out
   try {
     return readCommandLine('machinectl', options, line, {
       option: (option, argument) => option.apply(settings, argument ?? '', output),
-      endsOptions: ([name = '', ...rest]) => rest.length === (findVerb(name)?.argumentsBeforeCommand ?? -1),
+      endsOptions: endOptions,
     });
   } catch (error) {
     if (error instanceof Finished && wanted === 'help') {

@@ -2,8 +2,8 @@
 // before that (help, the number of arguments, what completions offer) stands here.
 import type { Context } from './context.js';
 
-/** What a completion offers for an argument. */
-export type Completion = 'machine' | 'image' | 'machine-or-image' | 'host-path' | 'boolean' | 'nothing';
+/** What a completion offers for an argument: that is a list where there are no others. */
+export type Completion = 'machine' | 'image' | 'machine-or-image' | 'host-path' | 'boolean' | 'nothing' | readonly string[];
 
 /** Carries out the verb. @returns the exit status; nothing means 0. Throws CommandFailure. */
 export type Run = (context: Context, words: readonly string[]) => Promise<number | void>;
@@ -22,7 +22,7 @@ export interface Verb {
   readonly maximum: number;
   /** For each argument in turn; the last one goes for all that follow. */
   readonly completes?: readonly Completion[];
-  /** Everything behind this many arguments belongs to another program, options or not. */
+  /** Behind this many arguments the command line of another program begins: what follows its name is its own, options or not. */
   readonly argumentsBeforeCommand?: number;
   load(): Promise<{ readonly run: Run }>;
 }
@@ -33,6 +33,11 @@ const any = Number.POSITIVE_INFINITY;
 const transferVerbs = [
   'import-tar', 'import-raw', 'import-fs', 'export-tar', 'export-raw', 'pull-tar', 'pull-raw', 'list-transfers', 'cancel-transfer',
 ];
+
+function transferCompletions(name: string): readonly Completion[] {
+  if (name.startsWith('import-')) return ['host-path', 'nothing'];
+  return name.startsWith('export-') ? ['image', 'host-path', 'nothing'] : ['nothing'];
+}
 
 /** Carried out if no verb is given. */
 export const defaultVerb = 'list';
@@ -147,13 +152,15 @@ export const verbs: readonly Verb[] = [
   {
     name: 'clean', group: 'image', summary: 'Remove hidden (or all) images', minimum: 0, maximum: 0, load: () => import('./verbs/clean.js'),
   },
-  ...transferVerbs.map((name): Verb => ({ name, group: 'image', minimum: 0, maximum: any, load: () => import('./verbs/transfer.js') })),
+  ...transferVerbs.map((name): Verb => ({
+    name, group: 'image', minimum: 0, maximum: any, completes: transferCompletions(name), load: () => import('./verbs/transfer.js'),
+  })),
   { name: 'watch', group: 'beyond', summary: 'Show running VMs and containers as they come and go', minimum: 0, maximum: 0, load: () => import('./verbs/watch.js') },
   { name: 'top', group: 'beyond', summary: 'Show what machines use, the busiest first', minimum: 0, maximum: 0, load: () => import('./verbs/top.js') },
   { name: 'events', group: 'beyond', summary: 'Print a line for each machine that comes or goes', minimum: 0, maximum: 0, load: () => import('./verbs/events.js') },
   {
     name: 'wait', group: 'beyond', arguments: 'NAME [running|gone|answering]', summary: 'Wait until a machine runs, is gone, or starts commands',
-    minimum: 1, maximum: 2, completes: ['machine', 'nothing'], load: () => import('./verbs/wait.js'),
+    minimum: 1, maximum: 2, completes: ['machine', ['running', 'gone', 'answering']], load: () => import('./verbs/wait.js'),
   },
   {
     name: 'register', group: 'beyond', arguments: 'NAME PID', summary: 'Register a process, and what is in its unit, as a machine',
@@ -175,6 +182,11 @@ export const verbs: readonly Verb[] = [
 
 export function findVerb(name: string): Verb | undefined {
   return verbs.find((verb) => verb.name === name || verb.aliases?.includes(name) === true);
+}
+
+/** Whether all that follows these words is for the program whose name is the last of them. */
+export function endOptions([name = '', ...rest]: readonly string[]): boolean {
+  return rest.length > (findVerb(name)?.argumentsBeforeCommand ?? any);
 }
 
 /** More mistakes than this are no misspelling. */

@@ -9,7 +9,7 @@ import { Output } from '../../src/machinectl/output.js';
 import { defaultSettings, type Settings } from '../../src/machinectl/settings.js';
 import { LeaveKey } from '../../src/machinectl/terminal-session.js';
 import { readSpecification } from '../../src/machinectl/verbs/shell.js';
-import { findVerb, similarVerb, verbs } from '../../src/machinectl/verbs.js';
+import { endOptions, findVerb, similarVerb, verbs } from '../../src/machinectl/verbs.js';
 
 function stop(): never {
   throw new Finished();
@@ -80,6 +80,14 @@ test('variables of a shell: the last value counts, a name alone takes this proce
   context.after(() => delete process.env['MACHINECTL_TEST']);
   const { settings } = read('-E', 'A=1', '-E', 'B=x=y', '-E', 'A=2', '-E', 'MACHINECTL_TEST', '-E', 'MACHINECTL_TEST_NONE');
   assert.deepEqual(settings.environment, ['B=x=y', 'A=2', 'MACHINECTL_TEST=mine']);
+});
+
+test('behind the name of a program, options are its own', () => {
+  assert.equal(endOptions(['shell']), false);
+  assert.equal(endOptions(['shell', 'root@web']), false, 'options of ours may follow the machine');
+  assert.equal(endOptions(['shell', 'root@web', '/bin/ls']), true);
+  assert.equal(endOptions(['exec', 'web', 'ls']), true);
+  assert.equal(endOptions(['status', 'one', 'two', 'three']), false);
 });
 
 test('verbs and what was probably meant', () => {
