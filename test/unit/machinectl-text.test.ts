@@ -152,7 +152,7 @@ test('JSON, in one line and indented', () => {
 
 test('units of machines', () => {
   assert.equal(serviceUnit('web', 'nspawn'), 'systemd-nspawn@web.service');
-  assert.equal(serviceUnit('a-b.c', 'vmspawn'), 'systemd-vmspawn@a-b.c.service');
+  assert.equal(serviceUnit('a-b.c_d', 'vmspawn'), 'systemd-vmspawn@a-b.c_d.service');
 });
 
 test('the tree of processes', () => {
