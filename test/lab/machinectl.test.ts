@@ -147,9 +147,9 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
     });
 
     test('a session ends with ^] three times, and says so; the window has its size', async () => {
-      const script = `(for attempt in $(seq 100); do sleep 0.1; grep -q 'I am' /tmp/session && break; echo 'echo I "am" here; stty size'; done; printf '\\x1d\\x1d\\x1d') |
+      const script = `(for attempt in $(seq 150); do sleep 0.3; grep -q 'I am' /tmp/session && break; echo 'stty size; echo I "am" here'; done; printf '\\x1d\\x1d\\x1d') |
         script --quiet --flush --return --command 'stty cols 77 rows 33; ${own} shell c1' /tmp/session`;
-      const { stdout, status } = await host.run(['bash', '--norc', '-c', script], { timeout: 60_000 });
+      const { stdout, status } = await host.run(['bash', '--norc', '-c', script], { timeout: 90_000 });
       assert.equal(status, 0);
       assert.match(stdout, /Connected to machine c1\. Press \^\] three times within 1s to exit session\./);
       assert.match(stdout, /I am here/);
