@@ -61,10 +61,11 @@ function machineAddress(machine: string, scope: Settings['scope']): string {
   const at = machine.lastIndexOf('@');
   const user = at < 0 ? '' : machine.slice(0, at);
   const name = machine.slice(at + 1);
-  if (name !== '' && name !== '.host' && !isMachineName(name)) throw connectFailure(scope, 'machine', 'Invalid argument');
+  const isHost = name === '.host' || (name === '' && at >= 0);
+  if (!isHost && !isMachineName(name)) throw connectFailure(scope, 'machine', 'Invalid argument');
   const bridge = ['systemd-stdio-bridge', ...(scope === 'user' ? ['--user'] : [])];
   const asUser = user === '' || user === 'root' ? bridge : ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups', ...bridge];
-  if (name === '' || name === '.host') return formatProgramAddress(asUser[0] ?? '', asUser.slice(1));
+  if (isHost) return formatProgramAddress(asUser[0] ?? '', asUser.slice(1));
   const leader = leaderOf(name, scope);
   return formatProgramAddress('nsenter', [`--target=${leader}`, '--all', '--root', '--wd=/', '--', ...asUser]);
 }

@@ -1,6 +1,7 @@
 // What copy-to and copy-from have in common.
 import path from 'node:path';
 import type { Context } from './context.js';
+import { withProgress } from './progress.js';
 import { failureOf } from './registry.js';
 
 /** Flag of CopyToMachineWithFlags: what is there is replaced. org.freedesktop.machine1(5). */
@@ -12,13 +13,16 @@ export function hostPath({ registry }: Context, name: string): string {
 }
 
 export async function copy(
-  { registry, settings }: Context, direction: 'to' | 'from', names: { readonly name: string; readonly source: string; readonly destination: string },
+  context: Context, direction: 'to' | 'from', names: { readonly name: string; readonly source: string; readonly destination: string },
 ): Promise<void> {
+  const { registry, settings } = context;
   const plain = ({ to: 'CopyToMachine', from: 'CopyFromMachine' } as const)[direction];
   const forced = ({ to: 'CopyToMachineWithFlags', from: 'CopyFromMachineWithFlags' } as const)[direction];
   try {
-    if (settings.force) await registry.call(forced, { ...names, flags: replace }, { patient: true });
-    else await registry.call(plain, names, { patient: true });
+    await withProgress(context, { kind: `copy-${direction}`, subject: names.name }, async () => {
+      if (settings.force) await registry.call(forced, { ...names, flags: replace }, { patient: true });
+      else await registry.call(plain, names, { patient: true });
+    });
   } catch (error) {
     throw failureOf('Failed to copy', error);
   }

@@ -44,6 +44,11 @@ export class Output {
     writeAll(2, `${styled(message, style, this.colours)}\n`);
   }
 
+  /** Replaces what stands in the line of the cursor, on standard error: a terminal. */
+  overwriteLine(text: string): void {
+    writeAll(2, `\r${text}\x1b[K`);
+  }
+
   /** What was printed since the last time, not to be written. */
   take(): string {
     const text = this.#text;

@@ -21,7 +21,7 @@ const queries = [
   'shell nope', 'shell @c1', 'login nope', 'login --uid=root c1', 'copy-to nope /etc/hostname /tmp/x', 'copy-to c2 /etc/hostname tmp/x',
   'copy-from c2 etc/hostname /tmp/x', 'copy-from c2 /nope /tmp/x', 'copy-to c2', 'copy-to a b c d', 'bind c2 nope', 'bind nope /etc', 'bind c2 /etc x',
   'statsu', 'lis', 'something-else-entirely', '--foo', '--ma=3', '--mkdir=x', '-E', '--uid', '-n x status c1', '-o foo', '-o help', '--max-addresses=-1', '--runner=x',
-  '-E =x list', '--verify=help', '--format=x', '-M nope list', '-M c1 list', '-M .host list', '-H nope.invalid shell x', '-M a/b list', '--user -H x list',
+  '-E =x list', '--verify=help', '--format=x', '-M nope list', '--machine= list', '-M c1 list', '-M .host list', '-H nope.invalid shell x', '-M a/b list', '--user -H x list',
 ];
 
 for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {

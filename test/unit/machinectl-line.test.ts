@@ -141,6 +141,7 @@ test('ways that lead nowhere', () => {
   const failure = (line: readonly string[], message: string): void => {
     assert.throws(() => address(line), new CommandFailure(message));
   };
+  failure(['-M', ''], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', 'a b'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', '../etc'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', 'no-such-machine-here'], 'Failed to connect to system scope bus via machine transport: Host is down');

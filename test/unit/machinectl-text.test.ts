@@ -9,6 +9,7 @@ import { CommandFailure } from '../../src/machinectl/failure.js';
 import { formatJson } from '../../src/machinectl/json.js';
 import { serviceUnit } from '../../src/machinectl/machine-names.js';
 import { choosePagers } from '../../src/machinectl/pager.js';
+import { formatProgress } from '../../src/machinectl/progress.js';
 import { parseSignal, signalTable } from '../../src/machinectl/signals.js';
 import { formatTable, nothing, squeeze, textOrDash } from '../../src/machinectl/table.js';
 import { formatAgo, parseZoneRule } from '../../src/machinectl/time.js';
@@ -185,4 +186,18 @@ test('the tree of processes', () => {
   const narrowest = formatCgroupTree(processes, `${unit}/payload`, { ...options, width: 5 });
   assert.match(narrowest, /└─220 dbus-daemon --syste…$/m);
   assert.equal(formatCgroupTree(processes, '/elsewhere', options), '');
+});
+
+test('progress: a bar where it is known what there is, in the columns that there are', () => {
+  const half = { bytesDone: 1536, bytesTotal: 3072 };
+  assert.equal(formatProgress(half, 79, 'off'), `[${'#'.repeat(20)}${'-'.repeat(20)}]  50% 1.5K of 3K`);
+  assert.equal(formatProgress(half, 31, 'off'), '[######-------]  50% 1.5K of 3K');
+  assert.equal(formatProgress(half, 20, 'off'), '50% 1.5K of 3K');
+  assert.equal(formatProgress(half, 3, 'off'), '50%');
+  assert.match(formatProgress(half, 79, '16'), /^\[\x1b\[0;1;32m#{20}\x1b\[0m-{20}\]/);
+  assert.equal(formatProgress({ filesDone: 3, filesTotal: 4 }, 79, 'off'), `[${'#'.repeat(30)}${'-'.repeat(10)}]  75% 3 of 4 files`);
+  assert.equal(formatProgress({ bytesDone: 2048, filesDone: 7 }, 79, 'off'), '2K, 7 files');
+  assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 0 }, 79, 'off'), '9B of 0B');
+  assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 6 }, 79, 'off').includes('100%'), true, 'files may grow while they are copied');
+  assert.equal(formatProgress({}, 79, 'off'), '');
 });

@@ -1,14 +1,18 @@
 import { formatBytes } from '../bytes.js';
 import type { Context } from '../context.js';
 import { unknownSize } from '../images.js';
+import { withProgress } from '../progress.js';
 import { failureOf } from '../registry.js';
 
 type Removed = readonly [name: string, freed: bigint];
 
-export async function run({ registry, settings, output }: Context): Promise<void> {
+export async function run(context: Context): Promise<void> {
+  const { registry, settings, output } = context;
   let removed: readonly Removed[];
   try {
-    ({ images: removed } = await registry.call('CleanPool', { mode: settings.all ? 'all' : 'hidden' }, { patient: true }));
+    ({ images: removed } = await withProgress(context, { kind: 'clean' }, () =>
+      registry.call('CleanPool', { mode: settings.all ? 'all' : 'hidden' }, { patient: true }),
+    ));
   } catch (error) {
     throw failureOf('Could not clean pool', error);
   }

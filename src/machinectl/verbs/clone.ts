@@ -1,9 +1,13 @@
 import type { Context } from '../context.js';
+import { withProgress } from '../progress.js';
 import { failureOf } from '../registry.js';
 
-export async function run({ registry, settings }: Context, [name = '', newName = '']: readonly string[]): Promise<void> {
+export async function run(context: Context, [name = '', newName = '']: readonly string[]): Promise<void> {
+  const { registry, settings } = context;
   try {
-    await registry.call('CloneImage', { name, new_name: newName, read_only: settings.readOnly }, { patient: true });
+    await withProgress(context, { kind: 'clone', subject: name }, () =>
+      registry.call('CloneImage', { name, new_name: newName, read_only: settings.readOnly }, { patient: true }),
+    );
   } catch (error) {
     throw failureOf('Could not clone image', error);
   }

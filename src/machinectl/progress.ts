@@ -1,0 +1,125 @@
+// How far a copy or a change of an image has come, in the last line of the terminal while it is under way.
+import { isatty } from 'node:tty';
+import type { ownOperationsVarlink } from '../contract/varlink/own-operations.js';
+import type { Output as OutputOf } from '../wire/varlink/schema.js';
+import { formatBytes } from './bytes.js';
+import { isDumb, styled, type ColourMode } from './colours.js';
+import type { Context } from './context.js';
+import { ownSocket } from './own-socket.js';
+
+type Operation = NonNullable<OutputOf<(typeof ownOperationsVarlink)['methods']['List']>['operation']>;
+export type OperationKind = Operation['kind'];
+export type Progress = Pick<Operation, 'bytesDone' | 'bytesTotal' | 'filesDone' | 'filesTotal'>;
+
+/** The operation that a verb has begun; no subject: it is about no machine or image in particular. */
+export interface Expected {
+  readonly kind: OperationKind;
+  /** The machine or the image. */
+  readonly subject?: string;
+}
+
+/** Milliseconds: what takes less is not worth a line, and nobody reads faster than that. */
+const interval = 200;
+
+/**
+ * Carries out `work`, and shows how far it has come if standard error is a terminal and the daemon of this project tells: the
+ * original does not. Whatever becomes of that, the work is neither held up nor failed.
+ */
+export async function withProgress<T>(context: Context, expected: Expected, work: () => Promise<T>): Promise<T> {
+  if (!isWanted(context)) return work();
+  using _line = new ProgressLine(context, expected);
+  return await work();
+}
+
+function isWanted({ registry, settings }: Context): boolean {
+  return isatty(2) && !isDumb(process.env) && !settings.quiet && registry.target.transport === 'local';
+}
+
+class ProgressLine implements Disposable {
+  readonly #context: Context;
+  readonly #end = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #onInterrupt = (): void => {
+    this[Symbol.dispose]();
+    process.kill(process.pid, 'SIGINT');
+  };
+  #progress: Progress | undefined;
+  #isShown = false;
+
+  constructor(context: Context, expected: Expected) {
+    this.#context = context;
+    this.#timer = setInterval(() => this.#draw(), interval);
+    process.once('SIGINT', this.#onInterrupt);
+    void this.#follow(expected);
+  }
+
+  /** The terminal is left as if nothing had been shown. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    process.off('SIGINT', this.#onInterrupt);
+    this.#end.abort();
+    if (this.#isShown) this.#context.output.overwriteLine('');
+  }
+
+  /** What is present before is ours, too: this process has no other operation at a time. */
+  async #follow({ kind, subject }: Expected): Promise<void> {
+    const [{ VarlinkClient }, { isMachinedError }, { ownOperationsVarlink }] = await Promise.all([
+      import('../client/varlink.js'), import('../client/error.js'), import('../contract/varlink/own-operations.js'),
+    ]);
+    using client = new VarlinkClient(ownSocket(this.#context));
+    const { signal } = this.#end;
+    try {
+      for await (const { operation } of client.callMany(ownOperationsVarlink, 'List', {}, { signal })) {
+        const isOurs = operation?.pid === process.pid && operation.kind === kind && (operation.machine ?? operation.image) === subject;
+        if (isOurs) this.#progress = operation;
+      }
+    } catch (error) {
+      // There need not be anybody who tells of operations.
+      if (!isMachinedError(error) && !signal.aborted) throw error;
+    }
+  }
+
+  #draw(): void {
+    if (this.#progress === undefined) return;
+    const { output } = this.#context;
+    const columns = process.stderr.columns > 0 ? process.stderr.columns : output.columns;
+    const text = formatProgress(this.#progress, columns - 1, output.colours);
+    if (text === '') return;
+    this.#isShown = true;
+    output.overwriteLine(text);
+  }
+}
+
+/** The bar takes no more than that, and as much as is left by the text. */
+const widestBar = 40;
+const narrowestBar = 5;
+
+/** '[#####-----]  50% 1.5G of 3G', in so many columns; without a bar if it is not known what there is; '' if nothing is known. */
+export function formatProgress(progress: Progress, columns: number, colours: ColourMode): string {
+  const amount = formatAmount(progress);
+  const share = shareDone(progress);
+  if (share === undefined) return amount.slice(0, Math.max(columns, 0));
+  const text = ` ${String(Math.floor(share * 100)).padStart(3)}%${amount === '' ? '' : ` ${amount}`}`;
+  const width = Math.min(widestBar, columns - text.length - '[]'.length);
+  if (width < narrowestBar) return text.trimStart().slice(0, Math.max(columns, 0));
+  const filled = Math.floor(share * width);
+  return `[${styled('#'.repeat(filled), 'green', colours)}${'-'.repeat(width - filled)}]${text}`;
+}
+
+/** 0 to 1: of the bytes, or else of the files. */
+function shareDone({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): number | undefined {
+  if (bytesDone !== undefined && bytesTotal !== undefined && bytesTotal > 0) return Math.min(bytesDone / bytesTotal, 1);
+  if (filesDone !== undefined && filesTotal !== undefined && filesTotal > 0) return Math.min(filesDone / filesTotal, 1);
+  return undefined;
+}
+
+function formatAmount({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): string {
+  const amounts: string[] = [];
+  if (bytesDone !== undefined) amounts.push(ofTotal(formatBytes(BigInt(bytesDone)), bytesTotal === undefined ? undefined : formatBytes(BigInt(bytesTotal))));
+  if (filesDone !== undefined) amounts.push(`${ofTotal(String(filesDone), filesTotal === undefined ? undefined : String(filesTotal))} files`);
+  return amounts.join(', ');
+}
+
+function ofTotal(done = '', total: string | undefined): string {
+  return total === undefined ? done : `${done} of ${total}`;
+}
