@@ -92,7 +92,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     void imageChanges.sweep(); // nor is an image changed before it is what it is to be
     await link.serve((current) => BusService.publish(current, services, { authority, log, closeDescriptor: close }));
   } catch (error) {
-    throw explained(error);
+    throw explained(error, scope);
   }
   void guests.files.sweep();
   if (uid === 0) void endForsakenCommands(Array.from(machines.all(), ({ leader }) => leader.pid), log);
@@ -146,11 +146,12 @@ async function connectIfThere(address: string | undefined): Promise<BusConnectio
 }
 
 /** What to do about a socket or a name that is taken is more than an errno says. */
-function explained(error: unknown): unknown {
+function explained(error: unknown, scope: Scope): unknown {
   const isTaken = errnoNameOf(error) === 'EADDRINUSE' || isBusError(error, 'org.freedesktop.DBus.Error.AddressInUse');
   if (!isTaken || !(error instanceof Error)) return error;
+  const stop = scope === 'user' ? 'systemctl --user stop' : 'systemctl stop';
   return new Error(
-    `${error.message}. Another registry runs. Stop it first: systemctl stop systemd-machined.socket systemd-machined.service`,
+    `${error.message}. Another registry runs. Stop it first: ${stop} systemd-machined.socket systemd-machined.service`,
     { cause: error },
   );
 }
