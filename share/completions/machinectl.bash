@@ -72,23 +72,25 @@ _machinectl_offer() {
     fi
     while IFS= read -r name; do
         printf -v name %q "$name"
-        [[ $name == "$2"* ]] && COMPREPLY+=("$name")
+        [[ $name == "$2"* ]] && COMPREPLY+=("$lead$name")
     done < <(_machinectl_names "$1" | sort -u)
 }
 
 _machinectl() {
     local -a words=() arguments=() offers=() scope=()
-    local word piece glue='' verb='' pending='' ended='' current typed
+    local word piece glue='' verb='' pending='' ended='' lead='' current typed
     COMPREPLY=()
 
-    # bash breaks words at '=', '@' and ':', too
+    # bash breaks words at '=', '@' and ':', too; an empty one is a new word even then
     for piece in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
-        if [[ -n $glue || ( ${#words[@]} -gt 1 && $piece == [=@:]* ) ]]; then words[-1]+=$piece; else words+=("$piece"); fi
+        if [[ ( -n $glue && -n $piece ) || ( ${#words[@]} -gt 1 && $piece == [=@:]* ) ]]; then words[-1]+=$piece; else words+=("$piece"); fi
         glue=''
         [[ $piece == *[=@:] ]] && glue=1
     done
     current=${words[-1]}
     typed=${COMP_WORDS[COMP_CWORD]}
+    # what is offered takes the place of the last piece, and of an '@' before it
+    [[ $typed == @ || ( -n $typed && ${COMP_WORDS[COMP_CWORD-1]} == @ ) ]] && lead=@
     [[ $typed == [=@:] ]] && typed=''
 
     for word in "${words[@]:1:${#words[@]}-2}"; do

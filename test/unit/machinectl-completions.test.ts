@@ -87,8 +87,10 @@ suite('bash completes', () => {
     assert.deepEqual(bash.complete('status', ''), ['db.local', 'web', 'web-2']);
     assert.deepEqual(bash.complete('status', 'db.local', 'web'), ['web', 'web-2']);
     assert.deepEqual(bash.complete('kill', '--signal', '=', 'TERM', 'we'), ['web', 'web-2']);
-    assert.deepEqual(bash.complete('shell', 'root', '@'), ['db.local', 'web', 'web-2']);
-    assert.deepEqual(bash.complete('shell', 'root', '@', 'd'), ['db.local']);
+    // what is replaced begins with the '@'
+    assert.deepEqual(bash.complete('shell', 'root', '@'), ['@db.local', '@web', '@web-2']);
+    assert.deepEqual(bash.complete('shell', 'root', '@', 'd'), ['@db.local']);
+    assert.deepEqual(bash.complete('copy-to', 'root', '@', ''), ['disk two.raw', 'disk.raw', 'machinectl'], 'the next word');
     assert.deepEqual(bash.complete('--user', 'status', ''), ['mine']);
     assert.deepEqual(bash.complete('login', 'web', ''), [], 'one is enough');
     assert.deepEqual(bash.complete('wait', 'web', 'a'), ['answering']);
