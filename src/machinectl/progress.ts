@@ -116,7 +116,10 @@ function shareDone({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): 
 function formatAmount({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): string {
   const amounts: string[] = [];
   if (bytesDone !== undefined) amounts.push(ofTotal(formatBytes(BigInt(bytesDone)), bytesTotal === undefined ? undefined : formatBytes(BigInt(bytesTotal))));
-  if (filesDone !== undefined) amounts.push(`${ofTotal(String(filesDone), filesTotal === undefined ? undefined : String(filesTotal))} files`);
+  if (filesDone !== undefined) {
+    const noun = (filesTotal ?? filesDone) === 1 ? 'file' : 'files';
+    amounts.push(`${ofTotal(String(filesDone), filesTotal === undefined ? undefined : String(filesTotal))} ${noun}`);
+  }
   return amounts.join(', ');
 }
 

@@ -197,6 +197,7 @@ test('progress: a bar where it is known what there is, in the columns that there
   assert.match(formatProgress(half, 79, '16'), /^\[\x1b\[0;1;32m#{20}\x1b\[0m-{20}\]/);
   assert.equal(formatProgress({ filesDone: 3, filesTotal: 4 }, 79, 'off'), `[${'#'.repeat(30)}${'-'.repeat(10)}]  75% 3 of 4 files`);
   assert.equal(formatProgress({ bytesDone: 2048, filesDone: 7 }, 79, 'off'), '2K, 7 files');
+  assert.equal(formatProgress({ filesDone: 1 }, 79, 'off'), '1 file');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 0 }, 79, 'off'), '9B of 0B');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 6 }, 79, 'off').includes('100%'), true, 'files may grow while they are copied');
   assert.equal(formatProgress({}, 79, 'off'), '');
