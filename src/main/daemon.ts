@@ -123,16 +123,17 @@ async function findBus({ places, log, scope, uid, environment }: DaemonOptions, 
   // only root may own the name on a host's system bus, but a bus that is named is meant
   const mayOwnName = scope === 'user' || uid === 0 || named !== undefined;
   const connection = mayOwnName ? await connectIfThere(address) : undefined;
-  if (connection !== undefined) return { finding: { kind: scope === 'user' ? 'session' : 'system' }, connection, address };
+  const usual = scope === 'user' ? 'session' : 'system';
+  if (connection !== undefined) return { finding: { kind: usual }, connection, address };
   const program = findProgram('dbus-daemon', environment['PATH'] ?? '');
   if (program === undefined) {
-    const reason = `no ${scope === 'user' ? 'session' : 'system'} bus runs, and dbus-daemon is not installed`;
+    const reason = `no ${usual} bus runs, and dbus-daemon is not installed`;
     return { finding: { kind: 'none', reason }, connection: undefined, address: undefined };
   }
   const own = undo.use(await startPrivateBus(program, places.busDirectory));
   log.debug(`Started ${program} at ${own.address}`);
   const ownConnection = await connectSystemBus(own.address);
-  return { finding: { kind: 'private', address: own.address }, connection: ownConnection, address: own.address };
+  return { finding: { kind: 'private', address: own.address, missing: usual }, connection: ownConnection, address: own.address };
 }
 
 async function connectIfThere(address: string | undefined): Promise<BusConnection | undefined> {

@@ -8,7 +8,7 @@ export interface Findings {
   readonly bus:
     | { readonly kind: 'system' }
     | { readonly kind: 'session' }
-    | { readonly kind: 'private'; readonly address: string }
+    | { readonly kind: 'private'; readonly address: string; readonly missing: 'system' | 'session' }
     | { readonly kind: 'none'; readonly reason: string };
   readonly polkit: boolean;
   readonly machines: number;
@@ -48,7 +48,7 @@ function busLine({ bus }: Findings): string {
     case 'session':
       return 'org.freedesktop.machine1 on the session bus';
     case 'private':
-      return `no bus here: org.freedesktop.machine1 on a bus of its own, ${bus.address}`;
+      return `no ${bus.missing} bus here: org.freedesktop.machine1 on a bus of its own, ${bus.address}`;
     case 'none':
       return `none (${bus.reason}): Varlink alone`;
   }
