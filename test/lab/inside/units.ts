@@ -122,8 +122,10 @@ test('properties that systemd does not know are left out, and the others kept', 
 
 test('a scope that its leader never came to is not kept', async () => {
   await using world = await makeWorld();
-  // a zombie, as whoever has started it does not wait for it
-  const parent = spawn('bash', ['-c', 'sleep 0 & echo $!; exec sleep infinity'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // a zombie: it ends when its parent is a program that does not wait for it
+  const orphan = '(until [[ $(</proc/$$/comm) == sleep ]]; do :; done) & echo $!; exec sleep infinity';
+  const parent = spawn('bash', ['-c', orphan], { stdio: ['ignore', 'pipe', 'inherit'] });
+  using _parent = { [Symbol.dispose]: () => void parent.kill() };
   const pid = Number(String((await once(parent.stdout, 'data'))[0]));
   await until(() => /^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')), 'it has ended');
   const unit = newScope();
@@ -133,7 +135,6 @@ test('a scope that its leader never came to is not kept', async () => {
   };
   await assert.rejects(starting, (error) => isFailure(error, 'system'));
   await until(async () => !(await world.units.isActive(unit)), 'the scope is gone');
-  parent.kill();
 });
 
 test('a job that fails, and one that has to wait', async () => {
