@@ -1,4 +1,5 @@
 // Which colours a terminal gets: machinectl(1) of systemd, "Environment", and https://no-color.org.
+import { parseBoolean } from './boolean.js';
 
 export type ColourMode = 'off' | '16' | '256' | '24bit';
 
@@ -23,8 +24,9 @@ export function colourMode({ environment, onTerminal }: Surroundings): ColourMod
 
 function namedMode(text: string, environment: Surroundings['environment']): ColourMode | undefined {
   if (text === '16' || text === '256' || text === '24bit') return text;
-  if (/^(1|y|yes|t|true|on)$/i.test(text)) return richest(environment);
-  return /^(0|n|no|f|false|off)$/i.test(text) ? 'off' : undefined;
+  const wanted = parseBoolean(text);
+  if (wanted === undefined) return undefined;
+  return wanted ? richest(environment) : 'off';
 }
 
 function richest(environment: Surroundings['environment']): ColourMode {

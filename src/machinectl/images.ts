@@ -1,5 +1,4 @@
 // What the verbs for images have in common.
-import { CommandFailure } from './failure.js';
 import { failureOf, type ImageProperties, type Registry } from './registry.js';
 
 /** A size or a limit that is not known, or that there is none of: org.freedesktop.machine1(5). */
@@ -18,11 +17,4 @@ export async function readImage(registry: Registry, name: string): Promise<Image
   } catch (error) {
     throw failureOf('Could not get properties', error);
   }
-}
-
-/** Throws CommandFailure for what is no boolean of systemd's tools. */
-export function parseBoolean(text: string): boolean {
-  if (/^(1|y|yes|t|true|on)$/i.test(text)) return true;
-  if (/^(0|n|no|f|false|off)$/i.test(text)) return false;
-  throw new CommandFailure(`Failed to parse boolean argument: ${text}`);
 }

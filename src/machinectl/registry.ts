@@ -129,3 +129,13 @@ export function failureOf(what: string, error: unknown): unknown {
   if (!isMachinedError(error)) return error;
   return new CommandFailure(`${what}: ${reasonOf(error)}`);
 }
+
+/** What a call answers; undefined if it was refused, for whatever reason. */
+export async function unlessRefused<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isMachinedError(error)) return undefined;
+    throw error;
+  }
+}

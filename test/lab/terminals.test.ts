@@ -2,22 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { bootHost, systemdVersions, untilTrue, type LabHost, type Suite } from './harness.js';
+import { plainContainer } from './plain-container.js';
 
 const manager = ['org.freedesktop.machine1', '/org/freedesktop/machine1', 'org.freedesktop.machine1.Manager'];
-
-/** Arguments: a name, and options of systemd-nspawn. A container of one program: no bus, no systemd. */
-const plainContainer = `
-root=/var/lib/plain/$1
-mkdir -p "$root"/usr "$root"/etc "$root"/root "$root"/tmp
-for name in bin sbin lib lib64; do ln -s usr/$name "$root/$name"; done
-echo 'root:x:0:0::/root:/bin/sh' >"$root/etc/passwd"
-echo 'bob:x:1000:1000::/tmp:/bin/sh' >>"$root/etc/passwd"
-printf 'bob:x:1000:\\nwheel:x:10:bob\\n' >"$root/etc/group"
-systemd-run --quiet --collect --unit="plain-$1" systemd-nspawn --quiet --directory="$root" --machine="$1" \\
-  --bind-ro=/usr "\${@:2}" sleep infinity
-until machinectl show "$1" >/dev/null 2>&1; do sleep 0.1; done
-leader=$(machinectl show "$1" --property=Leader --value)
-until [[ $(cat /proc/$leader/comm) == sleep ]]; do sleep 0.1; done`;
 
 for (const [suiteName, version] of Object.entries(systemdVersions) as [Suite, number][]) {
   suite(`terminals with systemd ${version}`, () => {

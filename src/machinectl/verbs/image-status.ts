@@ -1,4 +1,3 @@
-import { isMachinedError } from '../../client/error.js';
 import { imageInterface } from '../../contract/dbus/image.js';
 import { managerInterface } from '../../contract/dbus/manager.js';
 import { formatBytes } from '../bytes.js';
@@ -8,7 +7,7 @@ import { formatFields, type Field } from '../fields.js';
 import { readImage } from '../images.js';
 import type { JsonValue } from '../json.js';
 import { hexadecimal, propertiesAsJson } from '../properties.js';
-import { failureOf, type ImageProperties } from '../registry.js';
+import { failureOf, unlessRefused, type ImageProperties } from '../registry.js';
 import { defaultSettings } from '../settings.js';
 import { formatAgo, formatTimestamp } from '../time.js';
 
@@ -63,15 +62,6 @@ async function readDetails({ registry }: Context, name: string, properties: Imag
     deployment: information?.machine_info.get('DEPLOYMENT') ?? '',
     os: release?.os_release.get('PRETTY_NAME') ?? '',
   };
-}
-
-async function unlessRefused<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isMachinedError(error)) return undefined;
-    throw error;
-  }
 }
 
 function fieldsOf({ properties, hostname, machineId, deployment, os }: Details, colours: ColourMode): readonly Field[] {

@@ -1,7 +1,6 @@
-import { isMachinedError } from '../../client/error.js';
 import { formatAddress } from '../addresses.js';
 import type { Context } from '../context.js';
-import { failureOf } from '../registry.js';
+import { failureOf, unlessRefused } from '../registry.js';
 import { formatTable, textOrDash, type Column } from '../table.js';
 
 interface Row {
@@ -49,15 +48,6 @@ async function readRows({ registry, settings }: Context): Promise<readonly Row[]
       };
     }),
   );
-}
-
-async function unlessRefused<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isMachinedError(error)) return undefined;
-    throw error;
-  }
 }
 
 function printTable({ settings, output }: Context, rows: readonly Row[], withAddresses: boolean): void {

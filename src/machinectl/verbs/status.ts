@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { isMachinedError } from '../../client/error.js';
 import { formatAddress } from '../addresses.js';
 import { formatCgroupTree } from '../cgroup-tree.js';
 import type { Context } from '../context.js';
@@ -9,7 +8,7 @@ import { readJournal } from '../journal.js';
 import type { JsonValue } from '../json.js';
 import { machineInterface } from '../../contract/dbus/machine.js';
 import { hexadecimal, propertiesAsJson } from '../properties.js';
-import { failureOf, type MachineProperties } from '../registry.js';
+import { failureOf, unlessRefused, type MachineProperties } from '../registry.js';
 import { defaultSettings } from '../settings.js';
 import { formatAgo, formatTimestamp } from '../time.js';
 import { readUnitProcesses, type ProcessTree } from '../unit-processes.js';
@@ -77,15 +76,6 @@ async function readDetails({ registry }: Context, name: string): Promise<Details
     shift: shift?.shift ?? 0,
     tree,
   };
-}
-
-async function unlessRefused<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isMachinedError(error)) return undefined;
-    throw error;
-  }
 }
 
 /** The kernel's number, where the interface has gone. */
