@@ -1,7 +1,8 @@
 import { Failure } from '../domain/failure.js';
 import type { Authority, AuthorizationRequest, Caller, Verdict } from '../ports/authority.js';
 import { busErrors, isBusError } from '../transport/dbus/bus-error.js';
-import { bus, type BusConnection } from '../transport/dbus/connection.js';
+import { bus } from '../transport/dbus/bus.js';
+import type { BusConnection } from '../transport/dbus/connection.js';
 import { variant, type Variant } from '../wire/dbus/value.js';
 import { isPidfdAlive } from './kernel/pidfd.js';
 import { readProcFile } from './kernel/proc-file.js';

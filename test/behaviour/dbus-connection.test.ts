@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connectSystemBus } from '../../src/host/bus.js';
 import { SystemError } from '../../src/host/kernel/system-error.js';
 import { BusError, busErrors, isBusError } from '../../src/transport/dbus/bus-error.js';
-import { bus, type BusConnection, type CallRequest } from '../../src/transport/dbus/connection.js';
+import { bus } from '../../src/transport/dbus/bus.js';
+import type { BusConnection, CallRequest } from '../../src/transport/dbus/connection.js';
 import type { ReceivedCall } from '../../src/wire/dbus/received.js';
 import { startBus, type TestBus } from '../support/bus.js';
 

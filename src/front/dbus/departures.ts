@@ -1,4 +1,5 @@
-import { bus, type BusConnection } from '../../transport/dbus/connection.js';
+import { bus } from '../../transport/dbus/bus.js';
+import type { BusConnection } from '../../transport/dbus/connection.js';
 
 interface Watched {
   readonly departure: AbortController;

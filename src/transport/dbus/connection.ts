@@ -1,13 +1,14 @@
 import type { ByteStream } from '../../ports/stream.js';
 import { ValueError, WireError } from '../../wire/dbus/errors.js';
-import { formatMatchRule, matches, type MatchRule } from '../../wire/dbus/match-rule.js';
 import { MessageReader } from '../../wire/dbus/message-reader.js';
 import { encodeMessage, type Message } from '../../wire/dbus/message.js';
-import { isUniqueName } from '../../wire/dbus/names.js';
 import type { ReceivedCall, ReceivedError, ReceivedMessage, ReceivedReturn, ReceivedSignal } from '../../wire/dbus/received.js';
 import { SaslClient } from '../../wire/dbus/sasl.js';
 import type { FromSignature } from '../../wire/dbus/signature.js';
 import { BusError, busErrors, isBusError } from './bus-error.js';
+import { bus } from './bus.js';
+import { readAnswer, type Outcome } from './outcome.js';
+import { Subscriptions, type SignalHandler, type Subscription } from './subscriptions.js';
 
 export interface BusConnectionOptions {
   /** The user that this process proves to be: its effective one. */
@@ -47,14 +48,6 @@ export interface SignalRequest<Arguments extends string = ''> {
   readonly destination?: string;
 }
 
-/** Signals of a rule; those whose body is not of the signature are passed over. */
-export interface Subscription<Arguments extends string = string> {
-  readonly rule: MatchRule;
-  readonly signature?: Arguments;
-  /** Whether to look at a signal at all, by its header: cheaper than a handler, whose body has been decoded. */
-  readonly concerns?: (signal: ReceivedSignal) => boolean;
-}
-
 export interface NameFlags {
   /** Another connection may take the name over. */
   readonly allowReplacement?: boolean;
@@ -64,50 +57,19 @@ export interface NameFlags {
   readonly queue?: boolean;
 }
 
-export const bus = {
-  destination: 'org.freedesktop.DBus',
-  path: '/org/freedesktop/DBus',
-  interface: 'org.freedesktop.DBus',
-} as const;
-
 /** Milliseconds; what libdbus and sd-bus wait for an answer, too. */
 const defaultTimeout = 25_000;
 /** Bytes of answers that are gathered before they go out without waiting for the end of the turn. */
 const corkLimit = 64 * 1024;
 /** A bus disconnects who sends more (max_message_size in dbus-daemon(1), which the system bus leaves at its default). */
 const busMessageLimit = 32 * 1024 * 1024;
-/** Bytes of a body; no service that is called here has more to say, and decoded values take a multiple of it. */
-const receivedBodyLimit = 16 * 1024 * 1024;
 const largestSerial = 0xffffffff;
 /** Calls that wait for an answer; a bus refuses more than 128 (max_replies_per_connection in dbus-daemon(1)). */
 const maximumPendingCalls = 120;
 
-/** A BusError of this side or a ValueError: the call was not sent, or is given up. */
-type Outcome = ReceivedReturn | ReceivedError | BusError | ValueError;
-
 interface PendingCall {
   readonly settle: (outcome: Outcome) => void;
   readonly timer: ReturnType<typeof setTimeout> | undefined;
-}
-
-interface Listener {
-  readonly rule: MatchRule;
-  readonly signature: string | undefined;
-  readonly concerns: ((signal: ReceivedSignal) => boolean) | undefined;
-  readonly handler: (body: readonly unknown[], signal: ReceivedSignal) => void;
-}
-
-/** A match rule on the bus, shared by all subscriptions with the same text. */
-interface SharedRule {
-  uses: number;
-  readonly added: Promise<void>;
-}
-
-/** Who owns a well-known name that subscriptions are to hear from: messages carry unique names only. */
-interface TrackedName {
-  uses: number;
-  owner: string | undefined;
-  readonly known: Promise<void>;
 }
 
 /**
@@ -129,11 +91,12 @@ export class BusConnection implements Disposable {
   readonly #options: BusConnectionOptions;
   readonly #reader = new MessageReader();
   readonly #pending = new Map<number, PendingCall>();
+  readonly #subscriptions = new Subscriptions({
+    ask: (member, argument, settle) => this.#askBus(member, argument, settle),
+    tell: (member, argument) => this.tell({ ...bus, member, signature: 's', body: [argument] }),
+  });
   /** Sends the calls that are to follow as soon as others are answered. */
   readonly #deferred = new Set<() => void>();
-  readonly #listeners = new Set<Listener>();
-  readonly #rules = new Map<string, SharedRule>();
-  readonly #names = new Map<string, TrackedName>();
   /** Calls that came with descriptors, and have not been answered. */
   readonly #callsWithDescriptors = new Set<ReceivedCall>();
   #handshake: Handshake | undefined;
@@ -245,28 +208,11 @@ export class BusConnection implements Disposable {
    * A sender that is a well-known name stands for its owner at that moment, so that nobody else can speak for it.
    * Rejects with BusError.
    */
-  async subscribe<Arguments extends string = string>(
-    { rule, signature, concerns }: Subscription<Arguments>,
+  subscribe<Arguments extends string = string>(
+    subscription: Subscription<Arguments>,
     handler: (body: FromSignature<Arguments>, signal: ReceivedSignal) => void,
   ): Promise<Disposable> {
-    const signalRule: MatchRule = { ...rule, type: 'signal' };
-    const name = trackedSender(signalRule);
-    const listener = { rule: signalRule, signature, concerns, handler: handler as Listener['handler'] };
-    this.#listeners.add(listener);
-    const release = (): void => {
-      if (!this.#listeners.delete(listener)) return;
-      this.#releaseRule(signalRule);
-      if (name !== undefined) this.#releaseName(name);
-    };
-    try {
-      // The owner first: the bus works in order, so no signal of the rule comes before it is known.
-      const owner = name === undefined ? undefined : this.#trackName(name);
-      await Promise.all([owner, this.#addRule(signalRule)]);
-    } catch (error) {
-      release();
-      throw error;
-    }
-    return { [Symbol.dispose]: release };
+    return this.#subscriptions.add(subscription, handler as SignalHandler);
   }
 
   /** Rejects with BusError, if this process may not own it. */
@@ -360,7 +306,7 @@ export class BusConnection implements Disposable {
         if (message.fds.length > 0) this.#callsWithDescriptors.add(message);
         return this.onMethodCall(message);
       case 'signal':
-        this.#deliver(message);
+        this.#subscriptions.deliver(message);
         return this.#closeDescriptors(message.fds);
       case 'return':
       case 'error':
@@ -386,34 +332,11 @@ export class BusConnection implements Disposable {
     }
   }
 
-  #deliver(signal: ReceivedSignal): void {
-    if (signal.sender === bus.destination && signal.member === 'NameOwnerChanged') this.#onNameOwnerChanged(signal);
-    for (const listener of this.#listeners) {
-      const body = this.#bodyFor(listener, signal);
-      if (body !== undefined) listener.handler(body, signal);
-    }
-  }
-
-  /** undefined if the signal is none for this listener. */
-  #bodyFor(listener: Listener, signal: ReceivedSignal): readonly unknown[] | undefined {
-    if (listener.signature !== undefined && listener.signature !== signal.signature) return undefined;
-    if (signal.bodyLength > receivedBodyLimit) return undefined;
-    if (listener.concerns?.(signal) === false) return undefined;
-    try {
-      return matches(listener.rule, signal, this.#ownerOf) ? signal.body() : undefined;
-    } catch (error) {
-      if (error instanceof WireError) return undefined;
-      throw error;
-    }
-  }
-
-  readonly #ownerOf = (name: string): string | undefined => this.#names.get(name)?.owner;
-
-  #onNameOwnerChanged(signal: ReceivedSignal): void {
-    if (signal.signature !== 'sss') return;
-    const [name, , owner] = signal.body() as FromSignature<'sss'>;
-    const tracked = this.#names.get(name);
-    if (tracked !== undefined) tracked.owner = owner === '' ? undefined : owner;
+  #askBus(member: string, argument: string, settle: (outcome: Outcome) => void): void {
+    this.#send({ ...bus, member, signature: 's', body: [argument] }, (outcome) => {
+      if (!(outcome instanceof Error)) this.#closeDescriptors(outcome.fds);
+      settle(outcome);
+    });
   }
 
   /** `settle` is called before the next message is looked at, unlike what waits for a promise. */
@@ -498,59 +421,6 @@ export class BusConnection implements Disposable {
     this.#waitingBytes = this.#stream.write(bytes);
   }
 
-  #addRule(rule: MatchRule): Promise<void> {
-    const text = formatMatchRule(rule);
-    const shared = this.#rules.get(text);
-    if (shared !== undefined) {
-      shared.uses++;
-      return shared.added;
-    }
-    const added = this.call({ ...bus, member: 'AddMatch', signature: 's', body: [text], replySignature: '' }).then(nothing);
-    this.#rules.set(text, { uses: 1, added });
-    return added;
-  }
-
-  #releaseRule(rule: MatchRule): void {
-    const text = formatMatchRule(rule);
-    const shared = this.#rules.get(text);
-    if (shared === undefined || --shared.uses > 0) return;
-    this.#rules.delete(text);
-    this.tell({ ...bus, member: 'RemoveMatch', signature: 's', body: [text] });
-  }
-
-  #trackName(name: string): Promise<void> {
-    const tracked = this.#names.get(name);
-    if (tracked !== undefined) {
-      tracked.uses++;
-      return tracked.known;
-    }
-    const known = Promise.all([this.#addRule(ownerRule(name)), this.#askOwner(name)]).then(nothing);
-    this.#names.set(name, { uses: 1, owner: undefined, known });
-    return known;
-  }
-
-  /** Not by `call`: a change of owner right behind the answer must not be overwritten by it. */
-  #askOwner(name: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const request = { ...bus, member: 'GetNameOwner', signature: 's', body: [name] } as const;
-      this.#send(request, (outcome) => {
-        const answer = readAnswer(outcome, 's');
-        if (isBusError(answer, busErrors.nameHasNoOwner)) return resolve();
-        if (answer instanceof Error) return reject(answer);
-        const tracked = this.#names.get(name);
-        if (tracked !== undefined) tracked.owner = (answer as FromSignature<'s'>)[0];
-        resolve();
-      });
-    });
-  }
-
-  #releaseName(name: string): void {
-    const tracked = this.#names.get(name);
-    if (tracked === undefined || --tracked.uses > 0) return;
-    this.#names.delete(name);
-    this.#releaseRule(ownerRule(name));
-  }
-
   /** The bus is gone, or speaks nonsense. */
   #fail(reason: Error): void {
     if (this.#over) return;
@@ -563,7 +433,7 @@ export class BusConnection implements Disposable {
     this.#corked = [];
     this.#corkedBytes = 0;
     this.#handshake?.settle(reason ?? new Error('The connection was closed'));
-    this.#listeners.clear();
+    this.#subscriptions.clear();
     for (const call of this.#callsWithDescriptors) this.#closeDescriptors(call.fds);
     this.#callsWithDescriptors.clear();
     this.#reader.end();
@@ -587,48 +457,4 @@ export class BusConnection implements Disposable {
 interface Handshake {
   readonly sasl: SaslClient;
   readonly settle: (error: Error | undefined) => void;
-}
-
-function ownerRule(name: string): MatchRule {
-  return {
-    type: 'signal', sender: bus.destination, path: bus.path, interface: bus.interface, member: 'NameOwnerChanged',
-    args: new Map([[0, name]]),
-  };
-}
-
-/** The rule's sender, if it is a name that can change hands. */
-function trackedSender({ sender }: MatchRule): string | undefined {
-  return sender === undefined || sender === bus.destination || isUniqueName(sender) ? undefined : sender;
-}
-
-/** The values of an answer, or the error that it is or that is wrong with it. */
-function readAnswer(outcome: Outcome, expected: string | undefined): readonly unknown[] | BusError | ValueError {
-  if (outcome instanceof Error) return outcome;
-  if (outcome.bodyLength > receivedBodyLimit) return new BusError(busErrors.limitsExceeded, 'The answer is too long');
-  if (outcome.messageType === 'error') return new BusError(outcome.errorName, errorText(outcome));
-  if (expected !== undefined && outcome.signature !== expected) {
-    const text = `The answer has signature '${outcome.signature}' instead of '${expected}'`;
-    return new BusError(busErrors.inconsistentMessage, text);
-  }
-  try {
-    return outcome.body();
-  } catch (error) {
-    if (error instanceof WireError) return new BusError(busErrors.inconsistentMessage, error.message);
-    throw error;
-  }
-}
-
-/** An error's first string is its text. D-Bus Specification, "Errors". */
-function errorText(error: ReceivedError): string {
-  if (!error.signature.startsWith('s')) return error.errorName;
-  try {
-    return error.body()[0] as string;
-  } catch (failure) {
-    if (failure instanceof WireError) return error.errorName;
-    throw failure;
-  }
-}
-
-function nothing(): void {
-  // for promises whose value does not matter
 }
