@@ -1,19 +1,19 @@
 import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
-import { hostMachineName, noVsockCid, type Machine, type MachineClass, type MachineState } from '../domain/machine.js';
+import { hostMachineName, type Machine, type MachineClass, type MachineState } from '../domain/machine.js';
 import { checkKillWhom, checkSignal, scopeName, type Registration } from '../domain/registration.js';
 import { Registry, sameProcess, type ProcessView } from '../domain/registry.js';
 import { UndoStack } from '../domain/undo.js';
-import type { IdMapping, UserId } from '../domain/users.js';
-import type { Authority, Caller } from '../ports/authority.js';
+import type { IdMapping } from '../domain/users.js';
+import type { Authority } from '../ports/authority.js';
 import type { Clock } from '../ports/clock.js';
 import type { Log } from '../ports/log.js';
 import type { ProcessHandle, Processes } from '../ports/processes.js';
 import type { Store, StoredMachine } from '../ports/store.js';
-import type { UnitPlace, UnitProperty, Units } from '../ports/units.js';
+import type { UnitProperty, Units } from '../ports/units.js';
 import { accessDenied, authorize, type Call } from './call.js';
+import { describeHost } from './host-machine.js';
+import { MachineProcesses } from './machine-processes.js';
 import { Residence, type EndReason } from './residence.js';
-
-const supervisorSubgroup = 'supervisor'; // by systemd's convention, beside 'payload'
 
 export interface MachinesPorts {
   readonly processes: Processes;
@@ -56,6 +56,7 @@ export class Machines implements Disposable {
   /** `.host`; undefined where the host is none of this registry's machines. */
   readonly host: Machine | undefined;
   readonly #ports: MachinesPorts;
+  readonly #processes: MachineProcesses;
   readonly #registry = new Registry();
   readonly #residences = new Map<string, Residence>();
   readonly #observers = new Set<MachinesObserver>();
@@ -64,9 +65,10 @@ export class Machines implements Disposable {
 
   constructor(ports: MachinesPorts, hasHost = true) {
     this.#ports = ports;
+    this.#processes = new MachineProcesses(ports);
     this.host = hasHost ? describeHost(ports) : undefined;
     this.#view = {
-      placeOf: (pid) => this.#placeOf(pid),
+      placeOf: (pid) => this.#processes.placeOf(pid),
       parentOf: (pid) => ports.processes.parentOf(pid),
     };
   }
@@ -159,7 +161,7 @@ export class Machines implements Disposable {
     const { registration, scope } = request;
     if (request.leader !== undefined) undo.use(request.leader);
     const caller = await call.caller();
-    const callerProcess = this.#openCaller(caller); // now: authorization may take so long that its PID is another's
+    const callerProcess = this.#processes.openCaller(caller); // now: authorization may take so long that its PID is another's
     if (callerProcess !== undefined) undo.use(callerProcess);
     await authorize(this.#ports.authority, call, {
       name: registration.name,
@@ -170,8 +172,8 @@ export class Machines implements Disposable {
     if (caller.uid === undefined) throw accessDenied('Nothing is known of the caller');
     const leader = request.leader ?? callerProcess;
     if (leader === undefined) throw invalidArgument('leader', 'Name a leader: the process of the caller is not known');
-    this.#refuseOthersProcess(leader, caller.uid);
-    const supervisor = this.#supervisorOf(leader, callerProcess, caller.uid);
+    this.#processes.refuseOthers(leader, caller.uid);
+    const supervisor = this.#processes.supervisorOf(leader, callerProcess, caller.uid);
     const described = { ...registration, class: registration.class };
     const machine = this.#describe(described, leader, supervisor, caller.uid, scope !== undefined);
     const residence = this.#admit(machine, leader, supervisor);
@@ -248,45 +250,10 @@ export class Machines implements Disposable {
     const pid = process.pid === 0 ? (await call.caller()).pid : process.pid;
     if (pid === undefined) return undefined;
     if (process.pidfdId !== undefined) {
-      using handle = this.#openProcess(pid);
+      using handle = this.#processes.open(pid);
       if (handle === undefined || !sameProcess(handle.identity, { pid, pidfdId: process.pidfdId })) return undefined;
     }
     return this.#registry.byProcess(pid, this.#view);
-  }
-
-  /** By pidfd where the transport has one: the PID of a caller that has ended may be another process's. */
-  #openCaller({ pid, pidfd, gone }: Caller): ProcessHandle | undefined {
-    if (pidfd === undefined) return this.#openProcess(pid);
-    if (gone?.aborted === true) return undefined; // and the pidfd with it
-    const visible = pid === 0 ? undefined : pid; // 0: it lives in a PID namespace that cannot be seen from here
-    return unlessEnded(() => this.#ports.processes.openPidFd(pidfd, visible));
-  }
-
-  #openProcess(pid: number | undefined): ProcessHandle | undefined {
-    if (pid === undefined || pid <= 0) return undefined;
-    return unlessEnded(() => this.#ports.processes.open(pid));
-  }
-
-  #refuseOthersProcess(leader: ProcessHandle, uid: UserId): void {
-    if (uid === 0) return;
-    const owner = this.#ports.processes.ownerOf(leader.identity.pid);
-    if (owner === undefined || !leader.isAlive()) throw systemFailure('ESRCH', 'No such process');
-    if (owner !== uid) throw accessDenied('Only privileged users may register machines for other users');
-  }
-
-  /**
-   * The caller, unless it is the leader itself. The owner of a machine may send its supervisor signals, so nobody gets a
-   * supervisor that is another user's: the PID may have been reused, where it is all that is known of the caller.
-   */
-  #supervisorOf(leader: ProcessHandle, caller: ProcessHandle | undefined, uid: UserId): ProcessHandle | undefined {
-    if (caller === undefined || caller.identity.pid === leader.identity.pid) return undefined;
-    const isTheirs = uid === 0 || this.#ports.processes.ownerOf(caller.identity.pid) === uid;
-    return isTheirs ? caller : undefined;
-  }
-
-  #placeOf(pid: number): UnitPlace | undefined {
-    const cgroup = this.#ports.processes.cgroupOf(pid);
-    return cgroup === undefined ? undefined : this.#ports.units.placeOf(cgroup);
   }
 
   #describe(
@@ -296,7 +263,7 @@ export class Machines implements Disposable {
     owner: number,
     inScope: boolean,
   ): Machine {
-    const place = inScope ? { unit: scopeName(registration.name), subgroup: '' } : this.#homeOf(leader, supervisor);
+    const place = inScope ? { unit: scopeName(registration.name), subgroup: '' } : this.#processes.homeOf(leader, supervisor);
     if (place === undefined && this.#ports.units.kind === 'systemd') {
       const pid = leader.identity.pid;
       throw systemFailure('ENXIO', `Failed to determine unit of process ${pid} : No such device or address`);
@@ -312,18 +279,6 @@ export class Machines implements Disposable {
       allocatedUnit: inScope,
       state: inScope ? 'opening' : 'running',
     };
-  }
-
-  /**
-   * Where the machine will be, whose leader may still be on its way there: systemd-nspawn 257 registers a container while
-   * that is in the cgroup of its supervisor (DelegateSubgroup= in systemd-nspawn@.service), where it does not stay.
-   */
-  #homeOf(leader: ProcessHandle, supervisor: ProcessHandle | undefined): UnitPlace | undefined {
-    const place = this.#placeOf(leader.identity.pid);
-    if (place?.subgroup !== supervisorSubgroup || supervisor === undefined) return place;
-    const theirs = this.#placeOf(supervisor.identity.pid);
-    const isShared = theirs?.unit === place.unit && theirs.subgroup === place.subgroup;
-    return isShared ? { unit: place.unit, subgroup: '' } : place;
   }
 
   /** Takes over the handles, unless it throws: Failure 'machine-exists' or 'system' (EEXIST, ECANCELED). */
@@ -398,23 +353,23 @@ export class Machines implements Disposable {
    * scope. Whoever registered it has been told nothing, and can end it.
    */
   #adopt(machine: Machine): void {
-    if (this.#placeOf(machine.leader.pid)?.unit !== machine.unit) return this.#forgetState(machine);
+    if (this.#processes.placeOf(machine.leader.pid)?.unit !== machine.unit) return this.#forgetState(machine);
     this.#ports.log.notice(`Machine ${machine.name} was being registered when an earlier daemon ended: it is taken over.`);
     this.#readmit({ machine, job: '' }, false);
   }
 
   #readmit({ machine, job }: StoredMachine, isSaved = true): void {
     using undo = new UndoStack();
-    const leader = this.#openProcess(machine.leader.pid);
+    const leader = this.#processes.open(machine.leader.pid);
     if (leader !== undefined) undo.use(leader);
-    if (leader === undefined || !this.#isStillLeader(machine, leader)) {
+    if (leader === undefined || !this.#processes.isStillLeader(machine, leader)) {
       this.#ports.log.info(`Machine ${machine.name} has ended meanwhile.`);
       this.#drop(machine);
       return;
     }
-    const supervisor = this.#openSupervisor(machine);
+    const supervisor = this.#processes.openSupervisor(machine);
     if (supervisor !== undefined) undo.use(supervisor);
-    const readmitted: Machine = { ...machine, leader: leader.identity, subgroup: this.#subgroupOf(machine) };
+    const readmitted: Machine = { ...machine, leader: leader.identity, subgroup: this.#processes.subgroupOf(machine) };
     let residence: Residence;
     try {
       residence = this.#admit(readmitted, leader, supervisor);
@@ -447,29 +402,6 @@ export class Machines implements Disposable {
   #drop(machine: Machine): void {
     this.#forgetState(machine);
     this.#notifyRemoved(machine);
-  }
-
-  /** Where the state file names no pidfd inode (systemd 252), the leader has to be in the unit that it was in. */
-  #isStillLeader(machine: Machine, leader: ProcessHandle): boolean {
-    if (!leader.isAlive()) return false;
-    if (machine.leader.pidfdId !== undefined) return sameProcess(machine.leader, leader.identity);
-    return machine.unit === '' || this.#placeOf(leader.identity.pid)?.unit === machine.unit;
-  }
-
-  #openSupervisor(machine: Machine): ProcessHandle | undefined {
-    const supervisor = this.#openProcess(machine.supervisor?.pid);
-    if (supervisor === undefined || machine.supervisor === undefined) return undefined;
-    if (sameProcess(machine.supervisor, supervisor.identity)) return supervisor;
-    supervisor[Symbol.dispose]();
-    return undefined;
-  }
-
-  /** State files that systemd wrote do not say it. A guest's systemd has moved itself one level down by then. */
-  #subgroupOf(machine: Machine): string {
-    if (machine.subgroup !== '' || machine.allocatedUnit || this.#ports.store.hadWholeUnit(machine)) return machine.subgroup;
-    const place = this.#placeOf(machine.leader.pid);
-    if (place === undefined || place.unit !== machine.unit) return '';
-    return place.subgroup.replace(/(^|\/)init\.scope$/, '');
   }
 
   #ended(residence: Residence, reason: EndReason): void {
@@ -525,48 +457,4 @@ function canceled(name: string): Failure {
 
 function refuseHost(): never {
   throw systemFailure('EOPNOTSUPP', 'Operation not supported');
-}
-
-function unlessEnded(open: () => ProcessHandle): ProcessHandle | undefined {
-  try {
-    return open();
-  } catch (error) {
-    if (isFailure(error, 'system')) return undefined;
-    throw error;
-  }
-}
-
-/** `.host`: as old as the boot, led by PID 1. */
-function describeHost(ports: MachinesPorts): Machine {
-  const now = ports.clock.now();
-  return {
-    name: hostMachineName,
-    id: ports.processes.hostId,
-    class: 'host',
-    service: '',
-    leader: { pid: 1, pidfdId: identityOfInit(ports.processes) },
-    supervisor: undefined,
-    rootDirectory: '/',
-    unit: ports.units.kind === 'none' ? '' : '-.slice',
-    subgroup: '',
-    networkInterfaces: [],
-    vsockCid: noVsockCid,
-    sshAddress: '',
-    sshPrivateKeyPath: '',
-    controlAddress: '',
-    owner: 0,
-    timestamp: { realtime: now.realtime - now.monotonic, monotonic: 0n },
-    allocatedUnit: false,
-    state: 'running',
-  };
-}
-
-function identityOfInit(processes: Processes): bigint | undefined {
-  try {
-    using init = processes.open(1);
-    return init.identity.pidfdId;
-  } catch (error) {
-    if (isFailure(error, 'system')) return undefined; // a PID namespace without a PID 1 in view
-    throw error;
-  }
 }
