@@ -8,6 +8,7 @@ import { suite, test } from 'node:test';
 import type { CommandRequest } from '../../src/domain/command.js';
 import { isFailure } from '../../src/domain/failure.js';
 import { GuestCommands } from '../../src/host/guests/guest-commands.js';
+import { ordinaryLimits } from '../../src/host/guests/helper-pool.js';
 import { fileSystemStatus } from '../../src/host/kernel/libc.js';
 import { FakeCommands } from '../../src/ports/fakes/commands.js';
 import { command, commandsCompliance, failsWith, noStreams } from '../compliance/commands.js';
@@ -23,19 +24,23 @@ interface GuestKind {
   /** Users of its own: the host's 100000 is its root. */
   readonly userNamespace?: boolean;
   readonly noNewPrivileges?: boolean;
+  /** What is run before the leader, in shell. */
+  readonly prelude?: string;
+  /** setarch(8) */
+  readonly domain?: 'linux32';
 }
 
 /** The host's files, read-only but for /run and /tmp, with users, processes and a network of its own. */
-async function startGuest({ userNamespace = false, noNewPrivileges = false }: GuestKind = {}) {
-  const script = 'mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && exec sleep infinity';
+async function startGuest({ userNamespace = false, noNewPrivileges = false, prelude = ':', domain }: GuestKind = {}) {
+  const script = prelude + '; mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && mount -t proc proc /proc && exec sleep infinity';
   const enter = userNamespace ? ['nsenter', '-t', String(await userNamespaceOf('0 100000 65536\n')), '--user'] : [];
   const limit = noNewPrivileges ? ['setpriv', '--no-new-privs', '--bounding-set=-sys_time,-sys_ptrace'] : [];
-  const words = [...enter, ...limit, 'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', 'sh', '-c', script];
+  const words = [...(domain === undefined ? [] : [domain]), ...enter, ...limit, 'unshare', '--mount', '--uts', '--net', '--pid', '--fork', '--kill-child', 'sh', '-c', script];
   const child = spawn('env', words, { stdio: ['ignore', 'ignore', 'inherit'] });
   const leader = () => readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
   await until(() => leader() !== '' && readFileSync(`/proc/${leader()}/cmdline`, 'utf8').startsWith('sleep'));
   const identity = identify(Number(leader()));
-  const commands = new GuestCommands();
+  const commands = new GuestCommands({ ...ordinaryLimits, answer: 60_000 });
   const end = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     process.kill(identity.pid, 'SIGKILL'); // unshare(1) waits for it, and then ends
@@ -155,7 +160,18 @@ suite('a command in a guest', { skip }, () => {
   test('ends by the signal that its program ends by', async () => {
     await using guest = await startGuest();
     assert.deepEqual((await runScript(guest, 'kill -USR1 $$')).end, { kind: 'signaled', signal: 10 });
+    assert.deepEqual((await runScript(guest, 'kill -40 $$')).end, { kind: 'signaled', signal: 40 }, 'a realtime signal');
+    assert.deepEqual((await runScript(guest, 'kill -64 $$')).end, { kind: 'signaled', signal: 64 });
     assert.deepEqual((await runScript(guest, 'exit 255')).end, { kind: 'exited', status: 255 });
+  });
+
+  test('has the limits, the memory score and the execution domain of the guest, and a usual umask', async () => {
+    const surroundings = 'prlimit --pid=$$ --core=12345:23456 --nofile=2000:3000; echo 321 >/proc/self/oom_score_adj; umask 077';
+    await using guest = await startGuest({ prelude: surroundings, domain: 'linux32' });
+    const look = 'ulimit -Sn; ulimit -Hn; grep "core file" /proc/self/limits | tr -s " " | sed "s/ $//"; cat /proc/self/oom_score_adj; uname -m; umask';
+    const { output } = await runScript(guest, look, { workingDirectory: '/' });
+    const machine = execFileSync('linux32', ['uname', '-m'], { encoding: 'utf8' }).trim();
+    assert.deepEqual(output?.split('\n'), ['1024', '3000', 'Max core file size 12345 23456 bytes', '321', machine, '0022']);
   });
 
   test('can be stopped, and goes on', async () => {
@@ -182,6 +198,9 @@ suite('a command in a guest', { skip }, () => {
     }
   });
 
+  /** ENOENT, and what is not there. */
+  const missing = (file: string) => (error: unknown) => failsWith('ENOENT')(error) && String(error).includes(file);
+
   test('says what is wrong with its program or its directory', async () => {
     await using guest = await startGuest({ userNamespace: true });
     const refused = (words: CommandRequest['words'], request: Partial<CommandRequest> = {}) =>
@@ -192,6 +211,17 @@ suite('a command in a guest', { skip }, () => {
     await assert.rejects(refused(['true'], { workingDirectory: '/etc/passwd' }), failsWith('ENOTDIR'));
     await assert.rejects(refused(['true'], { environment: ['PATH=/nowhere'] }), failsWith('ENOENT'));
     await assert.rejects(refused(['true', 'x'.repeat(200_000)]), failsWith('E2BIG'));
+    await runScript(guest, `cd /tmp
+      script() { printf "#!$2\\nexit 5\\n" >$1; chmod 755 $1; }
+      script lost /no/such/interpreter; script further /tmp/lost; script refused /etc/passwd; script good "/bin/sh -e"; script relative ./none
+      mkdir path; cp lost path/id`);
+    for (const file of ['/tmp/lost', '/tmp/further']) await assert.rejects(refused([file]), missing('/no/such/interpreter'));
+    await assert.rejects(refused(['/tmp/refused']), failsWith('EACCES'));
+    await assert.rejects(refused(['id'], { environment: ['PATH=/nowhere:/tmp/path'] }), missing('/no/such/interpreter'));
+    assert.deepEqual(await (await refused(['id'], { environment: ['PATH=/tmp/path:/usr/bin'] })).ended, { kind: 'exited', status: 0 });
+    assert.deepEqual(await (await refused(['/tmp/good'])).ended, { kind: 'exited', status: 5 });
+    await runScript(guest, 'sed "s,/lib64/ld-linux-x86-64.so.2,/lib64/xx-linux-x86-64.so.2,;s,/lib/ld-linux-,/lib/xx-linux-," /bin/true >/tmp/unloadable; chmod 755 /tmp/unloadable');
+    await assert.rejects(refused(['/tmp/unloadable']), missing('xx-linux'));
     await runScript(guest, 'mkdir -m 700 /tmp/private; cp /bin/true /tmp/mine; chmod 700 /tmp/mine');
     await assert.rejects(refused(['true'], { user: 'daemon', workingDirectory: '/tmp/private' }), failsWith('EACCES'));
     await assert.rejects(refused(['/tmp/mine'], { user: 'daemon' }), failsWith('EACCES'));

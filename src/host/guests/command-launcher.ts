@@ -1,13 +1,15 @@
 // A process of its own that starts commands in machines and waits for them. It sees all files of the host read-only, so that
 // a guest which gets hold of a tool of the host, while that is about to become the guest's program, cannot change it. When
 // the daemon ends, however it ends, so do the commands.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { constants } from 'node:os';
-import { writeSync } from 'node:fs';
+import { openSync, writeFileSync, writeSync } from 'node:fs';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { CommandEnd } from '../../domain/command.js';
+import { UndoStack } from '../../domain/undo.js';
 import { encodeFrame, FrameReader } from '../../wire/varlink/framing.js';
-import { close, closeOnExec } from '../kernel/libc.js';
+import { StartedProgram, type ProcessEnd } from '../kernel/child-process.js';
+import { joinNewKeyring, withPersonality } from '../kernel/inherited.js';
+import { check, close, closeOnExec, pipe } from '../kernel/libc.js';
+import { setLimits } from '../kernel/limits.js';
 import { openPidfd } from '../kernel/pidfd.js';
 import { parseParent } from '../kernel/processes.js';
 import { readProcFile } from '../kernel/proc-file.js';
@@ -27,11 +29,14 @@ const endLimit = 10_000;
 /** Milliseconds between two looks at whether it runs. */
 const lookInterval = 2;
 
-/** The gate is a shell of the host: the command's cgroup, or its machine's, is joined before anything of the guest's is entered. */
+const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+/** What service managers give to programs. */
+const usualMask = 0o022;
+
+/** The gate is a shell of the host, which enters nothing of the guest's before it is told to: by a line on this descriptor. */
 const gateDescriptor = 3;
-const gateFailure = 125;
-const gate = `echo 0 >&${gateDescriptor} || exit ${gateFailure}; exec ${gateDescriptor}>&-; exec "$@"`;
-const openGate = 'exec "$@"';
+const gate = `read -r go <&${gateDescriptor} || exit; exec ${gateDescriptor}<&-; exec "$@"`;
 
 /** One command, from its start to its end. */
 class Run {
@@ -43,7 +48,7 @@ class Run {
   #entranceFds: readonly number[];
   /** Where the guest may not look at other processes: one with its limits, which has the entrance's descriptors. */
   #holder: DescriptorHolder | undefined;
-  #child: ChildProcess | undefined;
+  #waiter: StartedProgram | undefined;
   #look: NodeJS.Timeout | undefined;
   #isStarted = false;
 
@@ -71,34 +76,42 @@ class Run {
 
   /** All of its processes, or, where there is no cgroup, those of its session's first process group. */
   kill(): void {
-    const { pid, exitCode, signalCode } = this.#child ?? {};
     try {
       if (this.#killFile !== undefined) writeSync(this.#killFile, '1');
-      if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, 'SIGKILL');
+      if (this.#waiter?.hasEnded === false) process.kill(-this.#waiter.pid, 'SIGKILL');
     } catch (error) {
       if (!['ENODEV', 'ESRCH'].includes(errnoNameOf(error) ?? '')) throw error; // it has ended, or went with its machine
     }
   }
 
   #enter(file: (index: number) => string): void {
-    const given = [...this.#streams];
-    const stdio = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : 'ignore'));
     const { entrance, words, environment } = this.#message;
-    const script = this.#procsFile === undefined ? openGate : gate;
-    this.#child = spawn(tool('sh'), ['-c', script, 'sh', ...enteringWords(entrance, file), ...words], {
-      stdio: this.#procsFile === undefined ? stdio : [...stdio, this.#procsFile],
-      env: { ...environment },
-      cwd: '/',
-      detached: true, // the leader of a session of its own
+    const command = ['sh', '-c', gate, 'sh', ...enteringWords(entrance, file), ...words];
+    using opened = new UndoStack();
+    const [reader, writer] = openGate(opened);
+    const given = [...this.#streams];
+    const streams = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : openNothing(opened)));
+    const program = { program: tool('sh'), words: command, environment: assignments(environment), descriptors: [...streams, reader] };
+    this.#waiter = withPersonality(entrance.surroundings.personality, () => {
+      joinNewKeyring();
+      return new StartedProgram(program, (end) => this.#ended(end));
     });
-    this.#child.once('error', (error) => this.#fail(errnoNameOf(error) ?? 'EIO', error.message));
-    this.#child.once('exit', (status, signal) => this.#ended(status, signal));
+    this.#prepare(this.#waiter.pid);
+    writeSync(writer, '\n');
     this.#releaseStreams();
     this.#look = setTimeout(() => this.#lookAgain(), lookInterval);
   }
 
+  /** Makes it one of the guest's processes, while it waits at the gate. */
+  #prepare(pid: number): void {
+    const { limits, memoryScore } = this.#message.entrance.surroundings;
+    if (this.#procsFile !== undefined) joinCgroup(this.#procsFile, pid);
+    setLimits(pid, limits);
+    setMemoryScore(pid, memoryScore);
+  }
+
   #lookAgain(): void {
-    const waiter = this.#child?.pid as number;
+    const waiter = this.#waiterPid;
     const pid = programOf(waiter);
     if (pid !== undefined) return this.#started(pid, waiter);
     if (Date.now() > this.#latestStart) return this.#fail('ETIMEDOUT', 'The machine keeps its program from being started');
@@ -118,17 +131,18 @@ class Run {
     tell({ kind: 'started', id: this.#message.id, pid, waiter }, fds);
   }
 
-  #ended(status: number | null, signal: NodeJS.Signals | null): void {
-    const { id, cgroupFiles } = this.#message;
-    if (!this.#isStarted && cgroupFiles > 0 && status === gateFailure) return this.#fail('EIO', 'The cgroup of the machine cannot be joined');
+  #ended({ status, signal }: ProcessEnd): void {
     this.#release();
-    const waiter = this.#child?.pid as number;
-    if (!runs.delete(id)) return;
-    if (!this.#isStarted) this.#announce(waiter, waiter, []); // it was too quick to be seen
-    const end: CommandEnd = signal === null ? { kind: 'exited', status: status ?? 0 } : { kind: 'signaled', signal: constants.signals[signal] };
-    tell({ kind: 'ended', id, end });
+    if (!runs.delete(this.#message.id)) return;
+    if (!this.#isStarted) this.#announce(this.#waiterPid, this.#waiterPid, []); // it was too quick to be seen
+    const end: CommandEnd = signal === undefined ? { kind: 'exited', status: status ?? 0 } : { kind: 'signaled', signal };
+    tell({ kind: 'ended', id: this.#message.id, end });
     this.#closeKillFile();
     endIfIdle();
+  }
+
+  get #waiterPid(): number {
+    return this.#waiter?.pid as number;
   }
 
   /** It has not run, and will not. */
@@ -159,6 +173,41 @@ class Run {
 
   #closeKillFile(): void {
     if (this.#killFile !== undefined) close(this.#killFile);
+  }
+}
+
+/** A pipe, closed on exec, like everything here. */
+function openGate(opened: UndoStack): readonly [reader: number, writer: number] {
+  const ends = new Int32Array(2);
+  check(pipe(ends, O_CLOEXEC), 'pipe2');
+  for (const end of ends) opened.defer(() => close(end));
+  return ends as unknown as readonly [number, number];
+}
+
+function openNothing(opened: UndoStack): number {
+  const fd = openSync('/dev/null', 'r+');
+  opened.defer(() => close(fd));
+  return fd;
+}
+
+function assignments(environment: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+}
+
+function joinCgroup(procsFile: number, pid: number): void {
+  try {
+    writeSync(procsFile, String(pid));
+  } catch (error) {
+    throw failureOf(error, 'The cgroup of the machine cannot be joined');
+  }
+}
+
+/** Less than our own may be more than we may give. */
+function setMemoryScore(pid: number, score: number): void {
+  try {
+    writeFileSync(`/proc/self/fd/${writableProc}/${pid}/oom_score_adj`, String(score));
+  } catch (error) {
+    if (!['EACCES', 'EPERM'].includes(errnoNameOf(error) ?? '')) throw error;
   }
 }
 
@@ -214,7 +263,9 @@ function endIfIdle(): void {
 
 process.on('SIGTERM', () => undefined); // the service manager means the daemon, too: its end is the end of this process
 closeOnExec(channelDescriptor); // also what this process was given without knowing
+const writableProc = openSync('/proc', O_PATH);
 seeReadOnly();
+process.umask(usualMask);
 if (process.geteuid?.() === 0) process.setgroups?.([]);
 channel.start({
   data(bytes, fds) {

@@ -1,16 +1,18 @@
 // What is needed to enter a guest without its help, gathered by a helper process.
 import { fstatSync, openSync, statSync } from 'node:fs';
-import { isFailure, systemFailure } from '../../domain/failure.js';
+import { isFailure, systemFailure, type Failure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import { UndoStack } from '../../domain/undo.js';
 import { mapOut, nobodyId } from '../../domain/users.js';
 import { findGroups, findUser, type UserEntry } from '../../wire/user-files.js';
 import { locateInRoot, mayExecute, withFileRightsOf } from '../kernel/guest-root.js';
 import { close, duplicate } from '../kernel/libc.js';
+import { limitsOf, limitsOfPeer, type Limits } from '../kernel/limits.js';
 import { readProcFile } from '../kernel/proc-file.js';
 import { parseCgroup, parseIdMappings } from '../kernel/processes.js';
 import { errnoNameOf, failureOf } from '../kernel/system-error.js';
 import { inRootOf, standIn, type GuestUser } from './guest-root-user.js';
+import { interpreterOf } from './interpreter.js';
 import { locateIfThere, readInRoot } from './read-in-root.js';
 
 /** In the order in which their descriptors come; the files of /proc/PID/ns. */
@@ -33,6 +35,15 @@ export interface Entrance {
   readonly capabilities: string;
   readonly ownCapabilities: string;
   readonly noNewPrivileges: boolean;
+}
+
+/** What the guest's processes have beside their rights, as its leader has it. */
+export interface Surroundings {
+  readonly limits: Limits;
+  /** proc_pid_oom_score_adj(5) */
+  readonly memoryScore: number;
+  /** The execution domain, personality(2). */
+  readonly personality: number;
 }
 
 /** Where there is no user database, there is root. */
@@ -79,6 +90,7 @@ export interface CommandNeeds {
 
 /** An entrance for a command. Holds the PID namespace and the files also if they are our own. */
 export interface CommandEntrance extends Entrance {
+  readonly surroundings: Surroundings;
   /** env(1); null if there is none. */
   readonly environmentTool: string | null;
 }
@@ -89,15 +101,27 @@ export interface CommandEntrance extends Entrance {
  */
 export function findCommandEntrance(leader: ProcessIdentity, userName: string, needs: CommandNeeds): OpenEntrance<CommandEntrance> | undefined {
   return explained(leader, () =>
-    gather(leader, userName, ['mnt', 'pid'], (root, identity) =>
-      withRightsOf(identity, () => {
+    gather(leader, userName, ['mnt', 'pid'], (root, identity) => {
+      const surroundings = surroundingsOf(leader.pid);
+      return withRightsOf(identity, () => {
         requireCommandIn(root, needs, identity.user);
-        const environmentTool = ['/usr/bin/env', '/bin/env'].find((file) => accessToProgram(root, file) === undefined) ?? null;
-        return { directory: openDirectoryIn(root, needs.directory, identity.user), found: { environmentTool } };
-      }),
-    ),
+        const environmentTool = ['/usr/bin/env', '/bin/env'].find((file) => refusalOf(root, file) === undefined) ?? null;
+        return { directory: openDirectoryIn(root, needs.directory, identity.user), found: { environmentTool, surroundings } };
+      });
+    }),
   );
 }
+
+function surroundingsOf(pid: number): Surroundings {
+  return {
+    limits: limitsOfPeer(limitsOf(pid)),
+    memoryScore: Number(readProcFile(`/proc/${pid}/oom_score_adj`) ?? 0),
+    personality: parseInt(readProcFile(`/proc/${pid}/personality`) ?? '0', 16) & PER_MASK,
+  };
+}
+
+/** Not the rest, which says how programs are loaded: it would hold for the host's programs on the way into the guest, too. */
+const PER_MASK = 0xff;
 
 /** A user of the guest, with the host's ids. */
 type UserIdentity = Pick<Entrance, 'user' | 'hostUser' | 'hostGroups'>;
@@ -185,6 +209,8 @@ function isSuperuser(user: string): boolean {
 /** Whoever runs it could only complain on the terminal. */
 function requireProgramIn(root: number, program: string): void {
   if (!isProgramIn(root, program)) throw systemFailure('ENOENT', `The machine has no program ${program} that can be run`);
+  const refusal = refusalOf(root, program);
+  if (refusal?.interpreter !== undefined) throw failureOfRefusal(program, refusal);
 }
 
 function isProgramIn(root: number, program: string): boolean {
@@ -210,26 +236,53 @@ function withRightsOf<T>({ user, hostUser, hostGroups }: UserIdentity, work: () 
 function requireCommandIn(root: number, { program, searchPath }: CommandNeeds, user: UserEntry): void {
   const directories = program.includes('/') ? [] : searchPath.split(':').filter((directory) => directory.startsWith('/'));
   const candidates = program.includes('/') ? [program] : directories.map((directory) => `${directory.replace(/\/+$/, '')}/${program}`);
-  let refused = false;
+  let reason: Failure | undefined;
   for (const candidate of candidates) {
-    const refusal = accessToProgram(root, candidate);
+    const refusal = refusalOf(root, candidate);
     if (refusal === undefined) return;
-    refused ||= refusal === 'EACCES';
+    if (refusal.interpreter !== undefined) reason ??= failureOfRefusal(candidate, refusal);
+    else if (refusal.errno === 'EACCES') reason ??= systemFailure('EACCES', `${program} of the machine cannot be run by its user ${user.name}`);
   }
-  if (refused) throw systemFailure('EACCES', `${program} of the machine cannot be run by its user ${user.name}`);
-  throw systemFailure('ENOENT', `The machine has no program ${program}`);
+  throw reason ?? systemFailure('ENOENT', `The machine has no program ${program}`);
 }
 
+/** Why a program cannot be run. */
+interface Refusal {
+  readonly errno: 'ENOENT' | 'EACCES';
+  /** What it takes to run it, of which this is true. */
+  readonly interpreter?: string;
+}
+
+function failureOfRefusal(program: string, { errno, interpreter }: Refusal): Failure {
+  return systemFailure(errno, `${program} of the machine takes ${interpreter} to be run, which ${errno === 'ENOENT' ? 'is not there' : 'cannot be run'}`);
+}
+
+/** The interpreter of an interpreter, and so on: as many as the kernel takes. */
+const mostInterpreters = 5;
+
 /** undefined: it can be run. */
-function accessToProgram(root: number, program: string): 'ENOENT' | 'EACCES' | undefined {
+function refusalOf(root: number, program: string, depth = 0): Refusal | undefined {
+  const file = openProgram(root, program);
+  if (typeof file === 'string') return { errno: file };
+  let interpreter: string | undefined;
+  try {
+    interpreter = interpreterOf(file);
+  } finally {
+    close(file);
+  }
+  if (interpreter === undefined || !interpreter.startsWith('/') || depth === mostInterpreters) return undefined;
+  const refusal = refusalOf(root, interpreter, depth + 1);
+  return refusal === undefined ? undefined : { interpreter, ...refusal };
+}
+
+/** A descriptor (O_PATH) of what can be executed, for the caller to close, or why it cannot. */
+function openProgram(root: number, program: string): number | Refusal['errno'] {
   try {
     const located = locateIfThere(root, program.slice(1));
     if (located === undefined) return 'ENOENT';
-    try {
-      return fstatSync(located).isFile() && mayExecute(located) ? undefined : 'EACCES';
-    } finally {
-      close(located);
-    }
+    if (fstatSync(located).isFile() && mayExecute(located)) return located;
+    close(located);
+    return 'EACCES';
   } catch (error) {
     if (errnoNameOf(error) === 'EACCES') return 'EACCES';
     if (errnoNameOf(error) === 'ELOOP' || errnoNameOf(error) === 'ENAMETOOLONG') return 'ENOENT';

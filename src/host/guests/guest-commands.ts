@@ -10,7 +10,7 @@ import { errnoNameOf } from '../kernel/system-error.js';
 import { CommandCgroup, openMachineCgroup } from './command-cgroup.js';
 import { guestPath, userEnvironment } from './entering.js';
 import type { CommandEntrance } from './entrance.js';
-import { HelperPool, ordinaryLimits } from './helper-pool.js';
+import { HelperPool, ordinaryLimits, type HelperLimits } from './helper-pool.js';
 import { Launcher, lostCommand, type LaunchedCommand } from './launcher.js';
 import { leaderText } from './protocol.js';
 
@@ -30,9 +30,13 @@ const hostVariables =
 
 /** Commands that enter the guest's namespaces, whatever the guest is made of. The guest's own systemd, if any, has no part in it. */
 export class GuestCommands implements Commands, Disposable {
-  readonly #helpers = new HelperPool(ordinaryLimits);
+  readonly #helpers: HelperPool;
   #launcher: Launcher | undefined;
   #idle: NodeJS.Timeout | undefined;
+
+  constructor(limits: HelperLimits = ordinaryLimits) {
+    this.#helpers = new HelperPool(limits);
+  }
 
   async run(leader: ProcessIdentity, request: CommandRequest, streams: CommandStreams): Promise<RunningCommand> {
     if (process.geteuid?.() !== 0) throw systemFailure('EPERM', "Only root's registry can enter machines");

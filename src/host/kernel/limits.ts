@@ -1,6 +1,11 @@
-import { check, close, fileControlInBackground, F_DUPFD_CLOEXEC, processLimit } from './libc.js';
+import { check, close, errno, fileControlInBackground, F_DUPFD_CLOEXEC, processLimit } from './libc.js';
+import { errnos, SystemError } from './system-error.js';
 
 const RLIMIT_NOFILE = 7; // the same on every architecture but sparc and mips
+const RLIM_NLIMITS = 16;
+
+/** What select(2) can do, and what service managers give to programs: who wants more raises it. */
+const usualOpenFiles = 1024n;
 
 /**
  * Raises this process's soft limit on open files to the hard one: each machine and client takes descriptors, and the
@@ -29,3 +34,31 @@ export function growDescriptorTable(size: number, limit: number): void {
 
 /** Node opens the first three if nobody has. */
 const standardError = 2;
+
+/** The soft and the hard limit of each resource, by its number: getrlimit(2). Decimal: JSON has no numbers of 64 bits. */
+export type Limits = readonly (readonly [soft: string, hard: string])[];
+
+/** Those of a process. Throws SystemError: ESRCH, EPERM. */
+export function limitsOf(pid: number): Limits {
+  return Array.from({ length: RLIM_NLIMITS }, (_, resource) => {
+    const limits = new BigUint64Array(2); // struct rlimit: soft, hard
+    check(processLimit(pid, resource, null, limits), 'prlimit');
+    return [String(limits[0]), String(limits[1])] as const;
+  });
+}
+
+/** As limits of a process that is to be one like another: service managers raise their own limit on open files. */
+export function limitsOfPeer(limits: Limits): Limits {
+  return limits.map(([soft, hard], resource) => {
+    return resource === RLIMIT_NOFILE && BigInt(soft) > usualOpenFiles ? [String(usualOpenFiles), hard] : [soft, hard];
+  });
+}
+
+/** Sets those of a process. What is more than may be given stays as it is. Throws SystemError: ESRCH. */
+export function setLimits(pid: number, limits: Limits): void {
+  limits.forEach(([soft, hard], resource) => {
+    if (processLimit(pid, resource, new BigUint64Array([BigInt(soft), BigInt(hard)]), null) === 0) return;
+    const reason = errno();
+    if (reason !== errnos.EPERM) throw new SystemError(reason, 'prlimit');
+  });
+}
