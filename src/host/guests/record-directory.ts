@@ -8,6 +8,8 @@ import { errnoNameOf } from '../kernel/system-error.js';
  */
 export class RecordDirectory {
   readonly #directory: string;
+  /** The names of files that may be there, once somebody has asked: machines end far more often than they have records. */
+  #known: Set<string> | undefined;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -33,6 +35,7 @@ export class RecordDirectory {
   }
 
   write(name: string, content: object): void {
+    this.#names().add(name);
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const file = path.join(this.#directory, name);
     writeFileSync(`${file}.new`, JSON.stringify(content), { mode: 0o600 });
@@ -40,6 +43,13 @@ export class RecordDirectory {
   }
 
   remove(name: string): void {
+    const known = this.#names();
+    if (!known.has(name)) return;
     rmSync(path.join(this.#directory, name), { force: true });
+    known.delete(name);
+  }
+
+  #names(): Set<string> {
+    return (this.#known ??= new Set(this.names()));
   }
 }

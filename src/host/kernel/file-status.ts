@@ -7,6 +7,7 @@ const statxNumber = statxNumbers[process.arch] ?? 0; // no call has number 0 wit
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const STATX_INO = 0x100;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
 const STATX_ATTR_IMMUTABLE = 0x10n;
@@ -130,6 +131,14 @@ export function rootOfMount(fd: number): bigint | undefined {
   if (statx(statxNumber, fd, '', AT_EMPTY_PATH, STATX_MNT_ID | STATX_MNT_ID_UNIQUE, status) < 0) throw new SystemError(errno(), 'statx');
   return (status.readBigUInt64LE(8) & STATX_ATTR_MOUNT_ROOT) === 0n ? undefined : status.readBigUInt64LE(144);
 }
+
+/** Of an open file. Throws SystemError. */
+export function inodeOfDescriptor(fd: number): bigint {
+  const status = sharedStatus;
+  if (statx(statxNumber, fd, '', AT_EMPTY_PATH, STATX_INO, status) < 0) throw new SystemError(errno(), 'statx');
+  return status.readBigUInt64LE(32);
+}
+const sharedStatus = Buffer.alloc(statusSize); // nothing keeps it
 
 /** Whether a file cannot be written because of where it is: on a file system that is mounted read-only. */
 export function isOnReadOnlyMount(path: string): boolean {

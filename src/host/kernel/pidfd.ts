@@ -1,5 +1,5 @@
 // Process file descriptors: pidfd_open(2), pidfd_send_signal(2). Nothing here can mean another process than intended.
-import { fstatSync } from 'node:fs';
+import { inodeOfDescriptor } from './file-status.js';
 import { check, errno, fileSystemStatus, pidfdOpen, poll } from './libc.js';
 import { readProcFile } from './proc-file.js';
 import { errnos, SystemError } from './system-error.js';
@@ -50,7 +50,7 @@ const pollDescriptor = Buffer.alloc(8);
 /** The number that no other process of this boot has; undefined where the kernel has no pidfs. */
 export function pidfdIdOf(fd: number): bigint | undefined {
   hasPidfs ??= fileSystemMagic(fd) === pidfsMagic;
-  return hasPidfs ? fstatSync(fd, { bigint: true }).ino : undefined;
+  return hasPidfs ? inodeOfDescriptor(fd) : undefined;
 }
 let hasPidfs: boolean | undefined;
 

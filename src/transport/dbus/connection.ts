@@ -200,7 +200,11 @@ export class BusConnection implements Disposable {
   }
 
   emit<Arguments extends string = ''>(signal: SignalRequest<Arguments>): void {
-    this.#transmit({ messageType: 'signal', serial: this.#nextSerial(), noReply: true, ...signal });
+    const { destination, path, interface: interfaceName, member, signature, body } = signal;
+    const serial = this.#nextSerial();
+    this.#transmit({
+      messageType: 'signal', serial, noReply: true, destination, path, interface: interfaceName, member, signature, body,
+    });
   }
 
   /**
