@@ -80,6 +80,8 @@ complete -c machinectl -n __machinectl_needs_verb -a read-only -d 'Mark or unmar
 complete -c machinectl -n __machinectl_needs_verb -a remove -d 'Remove an image'
 complete -c machinectl -n __machinectl_needs_verb -a set-limit -d 'Set image or pool size limit (disk quota)'
 complete -c machinectl -n __machinectl_needs_verb -a clean -d 'Remove hidden (or all) images'
+complete -c machinectl -n __machinectl_needs_verb -a bind-volume -d 'Attach a volume to a running machine'
+complete -c machinectl -n __machinectl_needs_verb -a unbind-volume -d 'Detach a volume from a running machine'
 complete -c machinectl -n __machinectl_needs_verb -a import-tar -d 'Handed on to importctl'
 complete -c machinectl -n __machinectl_needs_verb -a import-raw -d 'Handed on to importctl'
 complete -c machinectl -n __machinectl_needs_verb -a import-fs -d 'Handed on to importctl'
@@ -109,12 +111,12 @@ complete -c machinectl -n '__machinectl_at 0+ edit cat' -a '(__machinectl_machin
 complete -c machinectl -n '__machinectl_at 0 clone rename set-limit' -a '(__machinectl_images)'
 complete -c machinectl -n '__machinectl_at 0 read-only' -a '(__machinectl_images)'
 complete -c machinectl -n '__machinectl_at 1 read-only' -a 'yes no'
+complete -c machinectl -n '__machinectl_at 0 bind-volume unbind-volume unbind' -a '(__machinectl_machines)'
 complete -c machinectl -n '__machinectl_at 0 import-tar import-raw import-fs' -F
 complete -c machinectl -n '__machinectl_at 0 export-tar export-raw' -a '(__machinectl_images)'
 complete -c machinectl -n '__machinectl_at 1 export-tar export-raw' -F
 complete -c machinectl -n '__machinectl_at 0 wait' -a '(__machinectl_machines)'
 complete -c machinectl -n '__machinectl_at 1 wait' -a 'running gone answering'
-complete -c machinectl -n '__machinectl_at 0 unbind' -a '(__machinectl_machines)'
 
 complete -c machinectl -s h -l help -d 'Show this help'
 complete -c machinectl -l version -d 'Show package version'

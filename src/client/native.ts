@@ -53,6 +53,15 @@ async function load(): Promise<Native> {
   }
 }
 
+/** Of the descriptors that came, the one that is meant; the others are closed. Rejects with MachinedError `protocol`. */
+export async function onlyDescriptor(fds: readonly number[], index: number): Promise<number> {
+  const { close } = await loadNative();
+  for (const [position, fd] of fds.entries()) if (position !== index) close(fd);
+  const fd = fds[index];
+  if (fd === undefined) throw new MachinedError('protocol', 'The descriptor did not come along');
+  return fd;
+}
+
 function openProcess(open: () => number, pid: number): number {
   try {
     return open();

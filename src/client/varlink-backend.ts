@@ -8,7 +8,7 @@ import { isMachinedError, MachinedError } from './error.js';
 import type {
   Address, CallSettings, Image, KillWhom, Machine, MetadataSettings, NewMachine, Pool, RemovedImage, TerminalRequest,
 } from './model.js';
-import { loadNative } from './native.js';
+import { onlyDescriptor } from './native.js';
 import { VarlinkClient } from './varlink.js';
 
 export interface VarlinkAddresses {
@@ -227,15 +227,6 @@ function asking(metadata: boolean | undefined): { readonly acquireMetadata?: 'gr
 
 function interactive(settings: CallSettings): { readonly allowInteractiveAuthentication?: true } {
   return settings.interactive === true ? { allowInteractiveAuthentication: true } : {};
-}
-
-/** Of the descriptors that came, the one that is meant; the others are closed. */
-async function onlyDescriptor(fds: readonly number[], index: number): Promise<number> {
-  const { close } = await loadNative();
-  for (const [position, fd] of fds.entries()) if (position !== index) close(fd);
-  const fd = fds[index];
-  if (fd === undefined) throw new MachinedError('protocol', 'The descriptor did not come along');
-  return fd;
 }
 
 function present<T>(value: T | undefined, method: string): T {

@@ -14,12 +14,27 @@ export function formatBytes(bytes: bigint): string | undefined {
   return tenth === 0n ? `${bytes / factor}${units[unit]}` : `${bytes / factor}.${tenth}${units[unit]}`;
 }
 
-/** '5M', '1.5G', '4096', 'infinity' of systemd's size arguments as bytes; undefined if it is none. Powers of 1024. */
-export function parseBytes(text: string): bigint | undefined {
-  const match = /^\s*(\d+)(?:\.(\d+))?\s*([BKMGTPE]?)\s*$/.exec(text);
-  if (match === null) return undefined;
-  const [, whole = '0', fraction = '', unit = 'B'] = match;
-  const factor = 1024n ** BigInt(Math.max(0, units.indexOf(unit)));
-  const bytes = BigInt(whole) * factor + (BigInt(fraction === '' ? 0 : fraction) * factor) / 10n ** BigInt(fraction.length);
-  return bytes < 1n << 64n ? bytes : undefined;
+/** A number with its unit, or without; or the sign of a number that is too small. */
+const term = /\s*(?:(-)|\+?(\d+)(?:\.(\d*))?\s*([BKMGTPE]?)\s*)/y;
+
+/** '5M', '1.5G', '4096', '1G 512M' of systemd's size arguments as bytes: powers of 1024, the larger units first. */
+export function parseBytes(text: string): bigint | 'malformed' | 'out-of-range' {
+  let total = 0n;
+  let position = 0;
+  let lastRank = units.length;
+  do {
+    term.lastIndex = position;
+    const match = term.exec(text);
+    if (match === null) return 'malformed';
+    const [, sign, whole = '', fraction = '', unit = ''] = match;
+    const rank = units.indexOf(unit); // −1 without one: nothing can follow
+    if (sign !== undefined || BigInt(whole) >= 1n << 64n) return 'out-of-range';
+    if (rank >= lastRank) return 'malformed';
+    const factor = 1024n ** BigInt(Math.max(0, rank));
+    total += BigInt(whole) * factor + (BigInt(fraction) * factor) / 10n ** BigInt(fraction.length);
+    if (total >= 1n << 64n) return 'out-of-range';
+    lastRank = rank;
+    position = term.lastIndex;
+  } while (position < text.length);
+  return total;
 }

@@ -1,19 +1,34 @@
 // Machines that are controlled by a program of their own, over Varlink: virtual machines that systemd-vmspawn runs.
-import { isMachinedError } from '../client/error.js';
+import { isMachinedError, type MachinedError } from '../client/error.js';
 import { VarlinkClient } from '../client/varlink.js';
 import { machineVarlink } from '../contract/varlink/machine.js';
-import { error, method, varlinkInterface } from '../wire/varlink/schema.js';
+import { error, integer, method, nullable, required, string, varlinkInterface } from '../wire/varlink/schema.js';
 import type { Context } from './context.js';
 import { CommandFailure } from './failure.js';
+import { runtimeDirectory } from './own-socket.js';
+import { errnoText } from './system-errors.js';
+
+const simple = method({ documentation: '', input: {}, output: {}, extra: {} });
 
 /** What such a program is told: io.systemd.MachineInstance of systemd 262. */
-const machineInstance = varlinkInterface({
+export const machineInstance = varlinkInterface({
   name: 'io.systemd.MachineInstance',
   documentation: 'The program that runs a machine.',
   types: [],
-  methods: Object.fromEntries(
-    ['Terminate', 'PowerOff', 'Reboot', 'Pause', 'Resume'].map((name) => [name, method({ documentation: '', input: {}, output: {}, extra: {} })]),
-  ),
+  methods: {
+    Terminate: simple,
+    PowerOff: simple,
+    Reboot: simple,
+    Pause: simple,
+    Resume: simple,
+    AddStorage: method({
+      documentation: 'Attaches a volume.',
+      input: { fileDescriptorIndex: required(integer()), name: required(string), config: nullable(string) },
+      output: {},
+      extra: {},
+    }),
+    RemoveStorage: method({ documentation: 'Detaches a volume that AddStorage has attached.', input: { name: required(string) }, output: {}, extra: {} }),
+  },
   errors: { NotSupported: error('') },
 });
 
@@ -27,8 +42,7 @@ const registrySocket = 'systemd/machine/io.systemd.Machine';
  */
 export async function controlAddress({ registry, settings }: Context, name: string): Promise<string | undefined> {
   if (registry.target.transport !== 'local') return undefined;
-  const runtime = settings.scope === 'user' ? (process.env['XDG_RUNTIME_DIR'] ?? '/run') : '/run';
-  using client = new VarlinkClient(`${runtime}/${registrySocket}`);
+  using client = new VarlinkClient(`${runtimeDirectory(settings)}/${registrySocket}`);
   try {
     const machine = await client.call(machineVarlink, 'List', { name });
     return machine.controlAddress ?? undefined;
@@ -45,19 +59,54 @@ export async function controlAddress({ registry, settings }: Context, name: stri
 export async function tellControl(context: Context, name: string, command: Command): Promise<boolean> {
   const address = await controlAddress(context, name);
   if (address === undefined) return false;
-  using client = new VarlinkClient(address.replace(/^unix:/, ''));
+  using client = new VarlinkClient(address);
   try {
     await client.call(machineInstance, command, {});
     return true;
   } catch (error) {
-    if (isMachinedError(error, 'unreachable')) throw new CommandFailure(`Failed to connect to machine control socket: ${error.message}`);
-    if (isMachinedError(error)) throw new CommandFailure(`Machine control call failed: ${error.errorName ?? error.message}`);
-    throw error;
+    if (isUnreached(error)) throw new CommandFailure(`Failed to connect to machine control socket: ${callReason(error)}`);
+    throw controlFailure(command, 'Machine control call failed', error);
   }
 }
 
 export async function pauseOrResume(context: Context, names: readonly string[], command: 'Pause' | 'Resume'): Promise<void> {
   for (const name of names) {
-    if (!(await tellControl(context, name, command))) throw new CommandFailure(`Machine '${name}' does not expose a varlink control socket.`);
+    if (!(await tellControl(context, name, command))) throw withoutControl(name);
   }
+}
+
+/** The program that controls a machine of this host, which answers; the caller closes it. Throws CommandFailure. */
+export async function connectControl(context: Context, name: string): Promise<VarlinkClient> {
+  const address = await controlAddress(context, name);
+  if (address === undefined) throw withoutControl(name);
+  const client = new VarlinkClient(address);
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    if (isUnreached(error)) throw new CommandFailure(`Failed to connect to machine control socket ${address}: ${callReason(error)}`);
+    throw error;
+  }
+}
+
+/** Why such a program did not do it: what it answered, behind `refused`, or that it did not answer. Bugs are thrown on. */
+export function controlFailure(methodName: string, refused: string, error: unknown): unknown {
+  if (!isMachinedError(error)) return error;
+  const start = isMachinedError(error, 'disconnected') ? `Failed to call ${machineInstance.name}.${methodName}` : refused;
+  return new CommandFailure(`${start}: ${callReason(error)}`);
+}
+
+/** 'io.systemd.MachineInstance.NotSupported', 'No such file or directory': why a Varlink call failed, as systemd's tools have it. */
+export function callReason(error: MachinedError): string {
+  if (error.code === 'disconnected') return errnoText('ECONNRESET');
+  return error.errorName ?? (error.errno === undefined ? error.message : errnoText(error.errno));
+}
+
+/** Nobody listens, or not to this user. */
+function isUnreached(error: unknown): error is MachinedError {
+  return isMachinedError(error) && error.errorName === undefined && error.errno !== undefined;
+}
+
+function withoutControl(name: string): CommandFailure {
+  return new CommandFailure(`Machine '${name}' does not expose a varlink control socket.`);
 }

@@ -97,13 +97,19 @@ export class Registry implements Disposable {
   }
 
   async callOptions({ patient = false }: CallOptions, method = ''): Promise<{ readonly interactive: boolean; readonly timeout?: number }> {
-    const interactive = this.#settings.askPassword;
-    const asks = interactive && !/^(Get|List)/.test(method);
-    if (asks && this.target.transport === 'local' && process.geteuid?.() !== 0) {
+    const isQuery = /^(Get|List)/.test(method);
+    const interactive = isQuery ? this.#settings.askPassword : await this.allowQuestions();
+    return patient ? { interactive, timeout: 0 } : { interactive };
+  }
+
+  /** Whether the user may be asked for a password; somebody who asks is there then. */
+  async allowQuestions(): Promise<boolean> {
+    if (!this.#settings.askPassword) return false;
+    if (this.target.transport === 'local' && process.geteuid?.() !== 0) {
       const { openPolkitAgent } = await import('./polkit-agent.js');
       await openPolkitAgent();
     }
-    return patient ? { interactive, timeout: 0 } : { interactive };
+    return true;
   }
 
   [Symbol.dispose](): void {

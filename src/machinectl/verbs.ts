@@ -152,6 +152,14 @@ export const verbs: readonly Verb[] = [
   {
     name: 'clean', group: 'image', summary: 'Remove hidden (or all) images', minimum: 0, maximum: 0, load: () => import('./verbs/clean.js'),
   },
+  {
+    name: 'bind-volume', group: 'image', arguments: 'MACHINE PROVIDER:VOLUME[:…]', summary: 'Attach a volume to a running machine',
+    minimum: 2, maximum: 2, completes: ['machine', 'nothing'], load: () => import('./verbs/bind-volume.js'),
+  },
+  {
+    name: 'unbind-volume', group: 'image', arguments: 'MACHINE PROVIDER:VOLUME', summary: 'Detach a volume from a running machine',
+    minimum: 2, maximum: 2, completes: ['machine', 'nothing'], load: () => import('./verbs/unbind-volume.js'),
+  },
   ...transferVerbs.map((name): Verb => ({
     name, group: 'image', minimum: 0, maximum: any, completes: transferCompletions(name), load: () => import('./verbs/transfer.js'),
   })),

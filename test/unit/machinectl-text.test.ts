@@ -13,6 +13,7 @@ import { formatProgress } from '../../src/machinectl/progress.js';
 import { parseSignal, signalTable } from '../../src/machinectl/signals.js';
 import { formatTable, nothing, squeeze, textOrDash } from '../../src/machinectl/table.js';
 import { formatAgo, parseZoneRule } from '../../src/machinectl/time.js';
+import { isVolumeName, parseVolume } from '../../src/machinectl/volume.js';
 
 const second = 1_000_000n;
 const hour = 3600n * second;
@@ -47,7 +48,10 @@ test('sizes', () => {
   assert.equal(parseBytes('4096'), 4096n);
   assert.equal(parseBytes('5M'), 5n << 20n);
   assert.equal(parseBytes('1.5G'), 3n << 29n);
-  for (const text of ['', '5X', '-1', 'M', '5 5', '16E', '99999999999E']) assert.equal(parseBytes(text), undefined, text);
+  assert.equal(parseBytes(' 1G 512M'), 3n << 29n);
+  assert.equal(parseBytes('1.K1'), 1025n);
+  for (const text of ['', '5X', 'M', '.5K', '5 5', '1K1K', '1M1G', '1.5.5', '0x1', '1e3', '1E15E']) assert.equal(parseBytes(text), 'malformed', text);
+  for (const text of ['-1', '1K-1', '16E', '99999999999E', '99999999999999999999']) assert.equal(parseBytes(text), 'out-of-range', text);
 });
 
 test('signals by name and number', () => {
@@ -201,4 +205,18 @@ test('progress: a bar where it is known what there is, in the columns that there
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 0 }, 79, 'off'), '9B of 0B');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 6 }, 79, 'off').includes('100%'), true, 'files may grow while they are copied');
   assert.equal(formatProgress({}, 79, 'off'), '');
+});
+
+test('volumes, as systemd-vmspawn writes them', () => {
+  assert.deepEqual(parseVolume('fs:data'), { provider: 'fs', volume: 'data' });
+  assert.deepEqual(parseVolume('fs:data:nvme:create=new,size=1G,ro=auto'), {
+    provider: 'fs', volume: 'data', config: 'nvme', createMode: 'new', createSize: 1n << 30n,
+  });
+  assert.deepEqual(parseVolume('fs:a\\:b::template=c\\,d,read-only=no'), { provider: 'fs', volume: 'a:b', template: 'c,d', readOnly: false });
+  for (const text of ['', 'fs', 'fs:', ':x', 'a/b:x', '..:x', 'fs:x\\', 'fs:x::y', 'fs:x::ro=1,read-only=1', 'fs:x::size=0', 'fs:\ufffd', `${'p'.repeat(256)}:x`]) {
+    assert.throws(() => parseVolume(text), { name: 'VolumeSyntaxError', errno: 'EINVAL' }, text);
+  }
+  assert.throws(() => parseVolume('fs:x::size=16E'), { errno: 'ERANGE' });
+  assert.equal(isVolumeName('fs:data:nvme'), true);
+  for (const text of ['', 'fs', 'fs:', ':x', 'fs:a\\b']) assert.equal(isVolumeName(text), false, text);
 });

@@ -19,6 +19,6 @@ export async function run({ registry }: Context, words: readonly string[]): Prom
 function parseLimit(text: string): bigint {
   if (text === '-' || text === 'infinity') return unknownSize;
   const size = parseBytes(text);
-  if (size === undefined) throw new CommandFailure(`Failed to parse size: ${text}`);
+  if (typeof size === 'string') throw new CommandFailure(`Failed to parse size: ${text}`);
   return size;
 }
