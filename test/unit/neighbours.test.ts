@@ -88,6 +88,42 @@ suite('neighbours', { skip }, () => {
     });
   });
 
+  test('of what stands on a bridge, as VLANs do, are found, and nobody else is', async () => {
+    using host = await Guest.start();
+    using machine = await Guest.start();
+    const tap = connect(host, 'tap1', machine, ['10.8.0.2/24']);
+    // a macvlan stands on its bridge as a VLAN does, which not every kernel has
+    host.inside(`
+      ip link add br0 type bridge forward_delay 0; ip link set br0 up; ip link set tap1 master br0
+      ip link add upper0 link br0 type macvlan mode bridge; ip link set upper0 up; ip addr add 10.8.0.1/24 dev upper0
+      ip link add elsewhere type dummy || ip link add elsewhere type veth
+      ip link set elsewhere up`);
+    const upper = indexOf(host, 'upper0');
+    await until(() => {
+      reach(host, '10.8.0.2');
+      return seen(host, [tap]).some((line) => line === `10.8.0.2 at ${upper}`);
+    });
+    const address = machine.inside("ip -o link show dev eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/'").trim();
+    host.inside(`ip neigh add 10.8.9.9 lladdr ${address} dev elsewhere`);
+    assert.deepEqual(seen(host, [tap]).filter((line) => line.startsWith('10.')), [`10.8.0.2 at ${upper}`]);
+  });
+
+  test('of a macvtap are those that its neighbours on the same interface have found', async () => {
+    using host = await Guest.start();
+    host.inside(`
+      ip link add net0 type veth peer name net1; ip link set net0 up
+      ip link add link net0 name tap7 address 52:54:00:00:00:07 type macvtap mode bridge
+      ip link add link net0 name tap8 address 52:54:00:00:00:08 type macvtap mode bridge
+      ip link add link net0 name own0 type macvlan mode bridge; ip link set own0 up
+      ip neigh add 10.9.0.7 lladdr 52:54:00:00:00:07 dev own0 nud stale
+      ip neigh add 10.9.0.8 lladdr 52:54:00:00:00:08 dev own0 nud reachable
+      ip neigh add 10.9.0.9 lladdr 52:54:00:00:00:07 dev net0 nud stale
+      ip neigh add 10.9.0.10 lladdr 52:54:00:00:00:07 dev net1 nud stale`);
+    const [own, net] = [indexOf(host, 'own0'), indexOf(host, 'net0')].map(String);
+    assert.deepEqual(seen(host, [indexOf(host, 'tap7')]).sort(), [`10.9.0.7 at ${own}`, `10.9.0.9 at ${net}`].sort());
+    assert.deepEqual(seen(host, [indexOf(host, 'tap8')]), [`10.9.0.8 at ${own}`]);
+  });
+
   test('on a bridge may be told, as libvirt can do it, and the bridge itself is nobody', async () => {
     using host = await Guest.start();
     using machine = await Guest.start();

@@ -1,5 +1,5 @@
 import type { NetworkAddress } from '../../ports/guests.js';
-import { bridgeOf, listHardwareAddresses, listNeighbours, type Neighbour } from '../kernel/neighbours.js';
+import { listHardwareAddresses, listNeighbours, readLink, standsOn, type Neighbour } from '../kernel/neighbours.js';
 import { failureOf } from '../kernel/system-error.js';
 
 /** A guest can claim as many addresses as it likes; nobody wants to see more of them. */
@@ -13,7 +13,8 @@ const mostInterfaces = 64;
 
 /**
  * The addresses of whoever is behind some interfaces of the host, as far as the host has talked to them. Behind a port of a
- * bridge, that is who the bridge has seen there; otherwise every neighbour of the interface. First IPv4, then IPv6, in each
+ * bridge, that is who the bridge has seen there; behind a macvtap, who has its hardware address; otherwise every neighbour of
+ * the interface. First IPv4, then IPv6, in each
  * those that are of use on one link only last, then by interface and address. Throws Failure 'system'.
  */
 export function readNeighbourAddresses(interfaces: readonly number[]): readonly NetworkAddress[] {
@@ -30,11 +31,35 @@ export function readNeighbourAddresses(interfaces: readonly number[]): readonly 
 
 function neighboursBehind(index: number): Neighbour[] {
   const own = listNeighbours(index, mostEntries);
-  const bridge = bridgeOf(index);
-  if (bridge === undefined) return own;
-  const behindPort = listHardwareAddresses(bridge, index, mostEntries);
-  if (behindPort.size === 0) return own;
-  return [...own, ...listNeighbours(bridge, mostEntries).filter(({ hardwareAddress }) => behindPort.has(hardwareAddress))];
+  const place = placeOf(index);
+  if (place === undefined || place.hardwareAddresses.size === 0) return own;
+  const { ground, hardwareAddresses } = place;
+  const isOfMachine = ({ hardwareAddress }: Neighbour) => hardwareAddresses.has(hardwareAddress);
+  const grounded = new Map<number, boolean>([[ground, true], [index, true]]);
+  const isOnGround = ({ interfaceIndex }: Neighbour) => {
+    const known = grounded.get(interfaceIndex) ?? standsOn(interfaceIndex, ground);
+    grounded.set(interfaceIndex, known);
+    return known;
+  };
+  // the ground's own first: others may have found more neighbours than are looked at
+  const others = [...listNeighbours(ground, mostEntries), ...listNeighbours(undefined, mostEntries)];
+  return [...own, ...others.filter((neighbour) => isOfMachine(neighbour) && isOnGround(neighbour))];
+}
+
+/** Who else of the host may have talked to the machine, and by which hardware addresses it is known there. */
+interface Place {
+  /** The bridge, or what the macvtap stands on: neighbours are found by it, and by what stands on it, like a VLAN. */
+  readonly ground: number;
+  readonly hardwareAddresses: ReadonlySet<string>;
+}
+
+function placeOf(index: number): Place | undefined {
+  const link = readLink(index);
+  if (link === undefined) return undefined;
+  const { kind, lower, master, hardwareAddress } = link;
+  if (kind === 'macvtap' && lower !== undefined) return { ground: lower, hardwareAddresses: new Set([hardwareAddress]) };
+  if (master === undefined || readLink(master)?.kind !== 'bridge') return undefined;
+  return { ground: master, hardwareAddresses: listHardwareAddresses(master, index, mostEntries) };
 }
 
 function keyOf({ bytes, interfaceIndex }: Neighbour): string {

@@ -8,9 +8,12 @@ const AF_BRIDGE = 7;
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 const linkSize = 16; // struct ifinfomsg
+const IFLA_ADDRESS = 1;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
+const IFLA_LINK_NETNSID = 37;
 
 const RTM_NEWNEIGH = 28;
 const RTM_GETNEIGH = 30;
@@ -34,14 +37,49 @@ export interface Neighbour {
   readonly hardwareAddress: string;
 }
 
-/** The bridge that an interface is a port of; undefined: there is none, or no such interface. Throws SystemError. */
-export function bridgeOf(interfaceIndex: number): number | undefined {
-  const master = linkAttributes(interfaceIndex)?.get(IFLA_MASTER)?.readUInt32LE(0);
-  if (master === undefined) return undefined;
-  const information = linkAttributes(master)?.get(IFLA_LINKINFO);
-  const kind = information === undefined ? undefined : readAttributes(information).get(IFLA_INFO_KIND);
-  return kind?.toString('latin1').replace(/\0$/, '') === 'bridge' ? master : undefined;
+/** What an interface is to others. */
+export interface Link {
+  /** 'bridge', 'vlan', 'macvtap' and so on, as ip-link(8) has it; '' for hardware. */
+  readonly kind: string;
+  /** The bridge, bond or VRF that it is a part of. */
+  readonly master: number | undefined;
+  /** The interface of this network namespace that it stands on, as a VLAN or a macvtap does. */
+  readonly lower: number | undefined;
+  /** In hexadecimal digits. */
+  readonly hardwareAddress: string;
 }
+
+/** Of a veth, for one, IFLA_LINK is the other end. */
+const stackedKinds = new Set(['vlan', 'macvlan', 'macvtap', 'ipvlan', 'macsec']);
+
+/** undefined: there is no such interface. Throws SystemError. */
+export function readLink(interfaceIndex: number): Link | undefined {
+  const attributes = linkAttributes(interfaceIndex);
+  if (attributes === undefined) return undefined;
+  const information = attributes.get(IFLA_LINKINFO);
+  const kind = information === undefined ? undefined : readAttributes(information).get(IFLA_INFO_KIND);
+  const name = kind?.toString('latin1').replace(/\0$/, '') ?? '';
+  const isStacked = stackedKinds.has(name) && !attributes.has(IFLA_LINK_NETNSID);
+  return {
+    kind: name,
+    master: attributes.get(IFLA_MASTER)?.readUInt32LE(0),
+    lower: isStacked ? attributes.get(IFLA_LINK)?.readUInt32LE(0) : undefined,
+    hardwareAddress: attributes.get(IFLA_ADDRESS)?.toString('hex') ?? '',
+  };
+}
+
+/** Whether an interface is another one, or stands on it, or on one that does, and so on. Throws SystemError. */
+export function standsOn(interfaceIndex: number, ground: number): boolean {
+  let current: number | undefined = interfaceIndex;
+  for (let level = 0; current !== undefined && level < deepestStack; level++) {
+    if (current === ground) return true;
+    current = readLink(current)?.lower;
+  }
+  return false;
+}
+
+/** The kernel's own limit of what stands on what: MAX_NEST_DEV. */
+const deepestStack = 8;
 
 function linkAttributes(interfaceIndex: number): Map<number, Buffer> | undefined {
   return withRouteSocket((fd) => {
@@ -55,15 +93,16 @@ function linkAttributes(interfaceIndex: number): Map<number, Buffer> | undefined
   });
 }
 
-/** Those that an interface has found; at most `maximum` entries are looked at. Throws SystemError. */
-export function listNeighbours(interfaceIndex: number, maximum: number): Neighbour[] {
-  const request = Buffer.concat([Buffer.alloc(neighbourSize), numberAttribute(NDA_IFINDEX, interfaceIndex)]);
+/** Those that an interface has found, or all if undefined; at most `maximum` entries are looked at. Throws SystemError. */
+export function listNeighbours(interfaceIndex: number | undefined, maximum: number): Neighbour[] {
+  const header = Buffer.alloc(neighbourSize);
+  const request = interfaceIndex === undefined ? header : Buffer.concat([header, numberAttribute(NDA_IFINDEX, interfaceIndex)]);
   return entriesOf(request, maximum).flatMap(({ family, index, state, attributes }) => {
     const bytes = attributes.get(NDA_DST);
     if (bytes === undefined || bytes.length !== addressLength(family)) return []; // of DECnet and the like
-    if (index !== interfaceIndex || (state & usableStates) === 0) return [];
+    if (index !== (interfaceIndex ?? index) || (state & usableStates) === 0) return [];
     const hardwareAddress = attributes.get(NDA_LLADDR)?.toString('hex') ?? '';
-    return [{ family, bytes: Uint8Array.from(bytes), interfaceIndex, hardwareAddress }];
+    return [{ family, bytes: Uint8Array.from(bytes), interfaceIndex: index, hardwareAddress }];
   });
 }
 
