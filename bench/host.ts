@@ -1,5 +1,4 @@
 // The host of the lab in which both daemons are measured, from outside of it.
-import { readFileSync } from 'node:fs';
 import { bootHost, untilTrue, type LabHost } from '../test/lab/harness.js';
 import { daemonUnits, machinePrefix, type DaemonName } from './plan.js';
 
@@ -28,20 +27,13 @@ export async function bootBenchHost(): Promise<LabHost> {
  * files is raised for both because the original would end at 503 machines with the usual soft limit of 1024.
  */
 async function installUnits(host: LabHost): Promise<void> {
-  const programs: Record<DaemonName, string> = { real: '/usr/lib/systemd/systemd-machined', ours: `/opt/node/bin/node ${nodeFlags()} ${copy}/bin/machined` };
+  const programs: Record<DaemonName, string> = { real: '/usr/lib/systemd/systemd-machined', ours: `/opt/node/bin/node ${copy}/bin/machined` };
   for (const [name, program] of Object.entries(programs)) {
     const unit = `[Service]\nType=exec\nExecStart=${program}\nLimitNOFILE=20000\nTasksMax=infinity\n`;
     await host.succeed(['tee', `/run/systemd/system/${daemonUnits[name as DaemonName]}`], { input: unit });
   }
   await host.succeed(['systemctl', 'daemon-reload']);
   await host.succeed(['systemctl', 'start', 'machine.slice']);
-}
-
-/** As the installed units have them: those of the first line of bin/machined. */
-function nodeFlags(): string {
-  const flags = /^#!.* node (.*)/.exec(readFileSync('bin/machined', 'utf8'))?.[1];
-  if (flags === undefined) throw new Error('bin/machined does not say how it is run');
-  return flags;
 }
 
 /** Leaders of the numbers from `first` until before `end`. */

@@ -19,7 +19,6 @@ const project = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const home = '/usr/local/lib/machined';
 const manifestFile = `${home}/manifest.json`;
 const program = `${home}/bin/machined`;
-const nodeOptions = '--max-semi-space-size=2'; // as bin/machined says it to who starts it by its name
 const units = '/usr/local/lib/systemd/system';
 const enabled = '/etc/systemd/system';
 const ourUnits = ['machined.socket', 'machined.service'];
@@ -151,9 +150,9 @@ function systemdSteps() {
 /** A file of share/ with the paths of this host filled in. */
 function template(source, target, mode) {
   const text = readFileSync(path.join(project, 'share', source), 'utf8')
-    .replaceAll('@machined@', `${process.execPath} ${nodeOptions} ${program}`)
+    .replaceAll('@machined@', `${process.execPath} ${program}`)
     .replaceAll('@node@', process.execPath)
-    .replaceAll('@program@', `${nodeOptions} ${program}`);
+    .replaceAll('@program@', program);
   return { kind: 'text', path: target, text, mode };
 }
 

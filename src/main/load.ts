@@ -3,11 +3,13 @@
  * built (v8.Script's cachedData), which saves a sixth of the time that the daemon takes to start. V8 itself refuses what another
  * version or other flags have made; a bundle that is not the one of the build has another first line. Then, as without a
  * cache, the bundle is compiled anew.
+ *
+ * No flag of V8's may be set before all is loaded, neither in the first line of bin/ nor here: Node comes with compiled code of
+ * its own modules, which is refused then, too, and takes 4 to 8 ms more to load.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 interface Bundle {
@@ -22,29 +24,19 @@ interface Loaded {
   readonly cached: boolean;
 }
 
-/** Runs the program; `words` is the command line without the program's name. */
-export async function run(file: string, words: readonly string[]): Promise<number | void> {
-  // Nothing that runs while it starts runs for long: to optimize it takes more time than it saves, and memory.
-  setFlagsFromString('--no-turbofan');
-  try {
-    return await load(file).bundle.main(words);
-  } finally {
-    setFlagsFromString('--turbofan');
-  }
-}
-
 /**
- * Writes the cache for a bundle. To be called with the flags that the bundle will run with. A rehearsal is a command line
- * to run first: functions that loading and it have compiled are in the cache, the others are not.
+ * Writes the cache for a bundle. A rehearsal is a command line to run first: functions that loading and it have compiled are
+ * in the cache, the others are not. Rejects if it fails.
  */
 export async function saveCache(file: string, rehearsal?: readonly string[]): Promise<void> {
-  setFlagsFromString('--no-turbofan');
   const { bundle, script } = load(file);
-  if (rehearsal !== undefined) await bundle.main(rehearsal);
+  const status = rehearsal === undefined ? 0 : ((await bundle.main(rehearsal)) ?? 0);
+  if (status !== 0) throw new Error(`the rehearsal of ${file} ends with status ${status}`);
   const firstLine = Buffer.from(firstLineOf(readFileSync(file, 'utf8')));
   writeFileSync(cacheOf(file), Buffer.concat([firstLine, script.createCachedData()]));
 }
 
+/** Loads a bundle, and runs nothing of it but its modules. */
 export function load(file: string): Loaded {
   const source = readFileSync(file, 'utf8');
   const cachedData = readCache(cacheOf(file), firstLineOf(source));

@@ -12,6 +12,7 @@ import { readCommandLine } from './options.js';
 import { placesOf, runtimeDirectory, type Scope } from './places.js';
 import { runAgainst } from './run-against.js';
 import { summary } from './summary.js';
+import { keepNurserySmall, withoutOptimizer } from './v8-flags.js';
 
 const usualLevel: LogLevel = 6;
 /** Enough for a thousand machines and more, each with two processes, in 32 KiB of the kernel's memory. */
@@ -38,7 +39,8 @@ export async function main(words: readonly string[]): Promise<void> {
     process.exit(1);
   });
   try {
-    await serve(version, request.scope, uid, log);
+    keepNurserySmall();
+    await withoutOptimizer(() => serve(version, request.scope, uid, log));
   } catch (error) {
     log.error(`Cannot start: ${error instanceof Error ? error.message : String(error)}`);
     process.exit(1);

@@ -115,7 +115,7 @@ test('the program, the library and the binaries that are there are copied, and r
 test('the units take the names of systemd-machined and of activation by the bus', () => {
   using scene = debian();
   scene.succeed('install');
-  const command = new RegExp(`^ExecStart=${process.execPath} --max-semi-space-size=2 /usr/local/lib/machined/bin/machined$`, 'm');
+  const command = new RegExp(`^ExecStart=${process.execPath} /usr/local/lib/machined/bin/machined$`, 'm');
   assert.match(scene.read(`${units}/machined.service`), command);
   assert.equal(scene.target(`${enabled}/systemd-machined.service`), `${units}/machined.service`);
   assert.equal(scene.target(`${enabled}/dbus-org.freedesktop.machine1.service`), `${units}/machined.service`);
@@ -154,7 +154,7 @@ test('a host without them gets the bus and polkit files', () => {
   assert.match(scene.read('/etc/dbus-1/system.d/org.freedesktop.machine1.conf'), /<busconfig>/);
   assert.match(scene.read('/usr/share/polkit-1/actions/org.freedesktop.machine1.policy'), /<policyconfig>/);
   const activation = scene.read('/usr/local/share/dbus-1/system-services/org.freedesktop.machine1.service');
-  assert.match(activation, new RegExp(`^Exec=${process.execPath} --max-semi-space-size=2 /usr/local/lib/machined/bin/machined$`, 'm'));
+  assert.match(activation, new RegExp(`^Exec=${process.execPath} /usr/local/lib/machined/bin/machined$`, 'm'));
 });
 
 test('a host gets the files of the service manager that it has', () => {
@@ -168,7 +168,7 @@ test('a host gets the files of the service manager that it has', () => {
   assert.equal(openrc.tree()[units], undefined);
   const script = openrc.tree()['/etc/init.d/machined'] ?? '';
   assert.match(script, /^755 #!\/sbin\/openrc-run/);
-  assert.ok(script.includes(`\ncommand="${process.execPath}"\ncommand_args="--max-semi-space-size=2 /usr/local/lib/machined/bin/machined"\n`));
+  assert.ok(script.includes(`\ncommand="${process.execPath}"\ncommand_args="/usr/local/lib/machined/bin/machined"\n`));
 });
 
 test('no placeholder is left over', () => {
