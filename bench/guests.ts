@@ -1,8 +1,7 @@
 /** Rows of looking and reaching into guests: real containers of systemd-nspawn, with users of their own and without. */
-import type { LabHost } from '../test/lab/harness.js';
 import { rowsOfFigures, type Figure } from './figures.js';
-import { bootBenchHost, copy, forkLeaders, takeTurns } from './host.js';
-import { bootedGuests, crowdGuests, crowdPrefix, daemonUnits, spareLeaders, type GuestsPlan } from './plan.js';
+import { bootBenchHost, copy, forkLeaders, startCrowd, takeTurns } from './host.js';
+import { bootedGuests, crowdGuests, daemonUnits, spareLeaders, type GuestsPlan } from './plan.js';
 import type { Aim, Row } from './table.js';
 
 const full = { rounds: 3, duration: 400, tailDuration: 3000, repetitions: 15 };
@@ -24,7 +23,7 @@ export async function measureGuests(isQuick: boolean): Promise<readonly Row[]> {
   await host.succeed(['systemctl', 'start', daemonUnits.real]); // somebody has to register the guests
   for (const [users, name] of Object.entries(bootedGuests)) await host.container(name, { privateUsers: users === 'own' });
   await host.succeed(['bash', '-euc', giveAddresses, 'bash', ...Object.values(bootedGuests)]);
-  await startCrowd(host);
+  await startCrowd(host, crowdGuests);
   await host.succeed(['bash', '-euc', makeSources], { timeout: 120_000 });
   await host.succeed(['systemctl', 'stop', daemonUnits.real]);
   const results = await takeTurns<Figure[]>(host, rounds, 'guests-load.js', (daemon): GuestsPlan => ({ daemon, ...scale }), 'guests');
@@ -53,20 +52,3 @@ perl -e '
   }'
 mv tree ${copy}/source/tree
 head -c 1G /dev/urandom >${copy}/source/file`;
-
-async function startCrowd(host: LabHost): Promise<void> {
-  const script = `
-    root=/var/lib/crowd
-    mkdir -p $root/usr $root/etc $root/root
-    for name in bin sbin lib lib64; do ln -s usr/$name $root/$name; done
-    printf 'NAME=Crowd\\nID=crowd\\nVERSION_ID=1\\nPRETTY_NAME="One of a crowd"\\n' >$root/etc/os-release
-    for ((number = 0; number < ${crowdGuests}; number++)); do
-      cp -a $root $root$number
-      systemd-run --quiet --collect --unit="${crowdPrefix}$number" systemd-nspawn --quiet --directory=$root$number \\
-        --machine=${crowdPrefix}$number --bind-ro=/usr --network-veth sleep infinity
-    done
-    for ((number = 0; number < ${crowdGuests}; number++)); do
-      until machinectl show ${crowdPrefix}$number >/dev/null 2>&1; do sleep 0.1; done
-    done`;
-  await host.succeed(['bash', '-euc', script], { timeout: 120_000 });
-}

@@ -1,6 +1,6 @@
 // The host of the lab in which both daemons are measured, from outside of it.
 import { bootHost, untilTrue, type LabHost } from '../test/lab/harness.js';
-import { daemonUnits, machinePrefix, type DaemonName } from './plan.js';
+import { crowdPrefix, daemonUnits, machinePrefix, type DaemonName } from './plan.js';
 
 /** Where the project is in the host while it is measured: what changes in the meantime has no part in that. */
 export const copy = '/run/bench';
@@ -44,6 +44,24 @@ export async function forkLeaders(host: LabHost, first: number, end: number): Pr
     'perl', `${copy}/bench/leaders.pl`, machinePrefix, String(first), String(end), ready,
   ]);
   await untilTrue(`${ready} exists`, async () => (await host.run(['test', '-e', ready])).status === 0, 60_000);
+}
+
+/** Containers of a single process, with a network of their own. Somebody has to register them. */
+export async function startCrowd(host: LabHost, guests: number): Promise<void> {
+  const script = `
+    root=/var/lib/crowd
+    mkdir -p $root/usr $root/etc $root/root
+    for name in bin sbin lib lib64; do ln -s usr/$name $root/$name; done
+    printf 'NAME=Crowd\\nID=crowd\\nVERSION_ID=1\\nPRETTY_NAME="One of a crowd"\\n' >$root/etc/os-release
+    for ((number = 0; number < ${guests}; number++)); do
+      cp -a $root $root$number
+      systemd-run --quiet --collect --unit="${crowdPrefix}$number" systemd-nspawn --quiet --directory=$root$number \\
+        --machine=${crowdPrefix}$number --bind-ro=/usr --network-veth sleep infinity
+    done
+    for ((number = 0; number < ${guests}; number++)); do
+      until machinectl show ${crowdPrefix}$number >/dev/null 2>&1; do sleep 0.1; done
+    done`;
+  await host.succeed(['bash', '-euc', script], { timeout: 120_000 });
 }
 
 /** Has both daemons measured in turn, `rounds` times, by a program of this directory. Returns what it writes, in order. */

@@ -6,6 +6,7 @@
  *   npm run bench -- registry        10, 100, 1000 and 10,000 machines, three rounds
  *   npm run bench -- guests          looks into containers, shells, copies, mounts
  *   npm run bench -- images          10, 1000 and 10,000 images; clones, looks, removals
+ *   npm run bench -- machinectl      `machinectl list` of 10 machines
  *   npm run bench -- … --quick       fewer and shorter rounds
  *   npm run bench -- … --write       also puts the tables into docs/benchmarks.md
  *   npm run bench -- codec           the codecs alone, without a host
@@ -17,6 +18,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { measureGuests } from './guests.js';
 import { measureImages } from './images.js';
+import { measureMachinectl } from './machinectl.js';
 import { withSection } from './page.js';
 import { measureRegistry } from './registry.js';
 import { judge, printTable, type Row } from './table.js';
@@ -33,6 +35,7 @@ const groups: Readonly<Record<string, Group>> = {
   registry: { title: 'The registry', subject: 'machines', measure: measureRegistry },
   guests: { title: 'Guests', subject: 'guest', measure: measureGuests },
   images: { title: 'Images', subject: 'images', measure: measureImages },
+  machinectl: { title: 'machinectl', subject: 'daemon', measure: measureMachinectl },
 };
 const pageFile = 'docs/benchmarks.md';
 
