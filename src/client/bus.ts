@@ -175,13 +175,14 @@ export class BusClient implements Disposable {
   }
 
   async #plainConnection(): Promise<BusConnection> {
-    const access = { connect: connectSocket, closeDescriptor: noDescriptors, passDescriptors: false };
+    const access = { connect: connectSocket, run: startProgram, closeDescriptor: noDescriptors, passDescriptors: false };
     this.#plain ??= this.#connect(access, () => (this.#plain = undefined));
     return this.#plain;
   }
 
   async #passingConnection(native: Native): Promise<BusConnection> {
-    const access = { connect: native.connectUnix, closeDescriptor: native.close, passDescriptors: true };
+    const run = async ({ path, arguments: parameters }: ProgramAddress) => (await programs()).runPassingProgram(native, path, parameters);
+    const access = { connect: native.connectUnix, run, closeDescriptor: native.close, passDescriptors: true };
     this.#passing ??= this.#connect(access, () => (this.#passing = undefined));
     return this.#passing;
   }
@@ -200,19 +201,22 @@ export class BusClient implements Disposable {
   }
 }
 
-/** How a socket is connected to, and what it can do. */
+type ProgramAddress = Extract<ServerAddress, { transport: 'unixexec' }>;
+
+/** How a socket is connected to, or a program started that leads to one, and what it can do. */
 interface Access {
   readonly connect: (address: string) => Promise<ByteStream>;
+  readonly run: (address: ProgramAddress) => Promise<ByteStream>;
   readonly closeDescriptor: (fd: number) => void;
   readonly passDescriptors: boolean;
 }
 
 /** The first of several addresses at which a bus answers. */
-async function openFirst(addresses: string, { connect, ...options }: Access): Promise<BusConnection> {
+async function openFirst(addresses: string, { connect, run, ...options }: Access): Promise<BusConnection> {
   let failure: unknown;
   for (const address of readAddresses(addresses)) {
     try {
-      const stream = await (address.transport === 'unixexec' ? startProgram(address) : connect(socketName(address)));
+      const stream = await (address.transport === 'unixexec' ? run(address) : connect(socketName(address)));
       return await BusConnection.open(stream, { uid: process.geteuid?.() ?? 0, ...options });
     } catch (error) {
       failure ??= error;
@@ -221,10 +225,13 @@ async function openFirst(addresses: string, { connect, ...options }: Access): Pr
   throw unreachable(addresses, failure);
 }
 
-/** Few callers need it, and what it takes to start programs is slow to load. */
-async function startProgram({ path, arguments: parameters }: { readonly path: string; readonly arguments: readonly string[] }): Promise<ByteStream> {
-  const { runProgram } = await import('./program-stream.js');
-  return runProgram(path, parameters);
+async function startProgram({ path, arguments: parameters }: ProgramAddress): Promise<ByteStream> {
+  return (await programs()).runProgram(path, parameters);
+}
+
+/** Few callers need them, and what it takes to start programs is slow to load. */
+function programs() {
+  return import('./program-stream.js');
 }
 
 function readAddresses(text: string): readonly ServerAddress[] {

@@ -8,6 +8,8 @@ export type { Watch } from '../host/kernel/event-loop.js';
 
 export interface Native {
   readonly connectUnix: (address: string) => Promise<ByteStream>;
+  /** Two ends of a socket: a stream, and a descriptor for a program to inherit, which the caller closes. */
+  readonly connectedPair: () => { readonly stream: ByteStream; readonly other: number };
   readonly close: (fd: number) => void;
   readonly pipe: () => { readonly readEnd: number; readonly writeEnd: number };
   /** A pidfd. Throws MachinedError `system` if there is no such process. */
@@ -29,12 +31,13 @@ export function loadNative(): Promise<Native> {
 
 async function load(): Promise<Native> {
   try {
-    const [{ connectUnix }, libc, { EPOLLIN, EPOLLOUT, eventHub }] = await Promise.all([
+    const [{ connectedPair, connectUnix }, libc, { EPOLLIN, EPOLLOUT, eventHub }] = await Promise.all([
       import('../host/kernel/unix-socket.js'), import('../host/kernel/libc.js'), import('../host/kernel/event-loop.js'),
     ]);
     const control = libc.bind<(fd: number, request: number, memory: Uint8Array) => number>('int ioctl(int, unsigned long, void *)');
     return {
       connectUnix,
+      connectedPair,
       close: libc.close,
       pipe: () => {
         const pair = new Int32Array(2);

@@ -1,6 +1,7 @@
 // The standard input and output of a program as a ByteStream: ssh, for example, that leads to a bus on another host.
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { ByteStream, PeerCredentials, StreamEvents } from '../ports/stream.js';
+import type { Native } from './native.js';
 
 /** Who is at the far end is known to the program alone. */
 const unknownPeer: PeerCredentials = { uid: 0xffffffff, gid: 0xffffffff, pid: 0, groups: [], pidfd: undefined };
@@ -8,6 +9,22 @@ const unknownPeer: PeerCredentials = { uid: 0xffffffff, gid: 0xffffffff, pid: 0,
 /** Starts the program, found in PATH if it has no slash. What it writes to standard error goes to that of this process. */
 export function runProgram(path: string, parameters: readonly string[]): ByteStream {
   return new ProgramStream(spawn(path, parameters, { stdio: ['pipe', 'pipe', 'inherit'] }));
+}
+
+/**
+ * The same for a program that passes descriptors if it has a socket of ours for both: systemd-stdio-bridge(1) does. It ends
+ * when it is told that nothing more comes.
+ */
+export function runPassingProgram(native: Native, path: string, parameters: readonly string[]): ByteStream {
+  const { stream, other } = native.connectedPair();
+  try {
+    const program = spawn(path, parameters, { stdio: [other, other, 'inherit'] });
+    program.on('error', () => undefined); // is told by the end of the stream
+    program.unref();
+    return stream;
+  } finally {
+    native.close(other);
+  }
 }
 
 class ProgramStream implements ByteStream {

@@ -1,15 +1,16 @@
 // Which bus a command line means, as an address that a D-Bus client connects to.
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { isMachineName } from '../domain/name.js';
 import { formatProgramAddress } from '../wire/dbus/address.js';
 import { EnvFileError, parseEnvFile } from '../wire/env-file.js';
 import { CommandFailure } from './failure.js';
 import type { Settings } from './settings.js';
+import { errnoText } from './system-errors.js';
 
 export interface BusTarget {
   /** As in $DBUS_SYSTEM_BUS_ADDRESS. */
   readonly address: string;
-  /** What error messages call the way there. */
+  /** What error messages call the way there. Descriptors do not pass on that to a remote host. */
   readonly transport: 'local' | 'remote' | 'machine';
 }
 
@@ -66,20 +67,39 @@ function machineAddress(machine: string, scope: Settings['scope']): string {
   const bridge = ['systemd-stdio-bridge', ...(scope === 'user' ? ['--user'] : [])];
   const asUser = user === '' || user === 'root' ? bridge : ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups', ...bridge];
   if (isHost) return formatProgramAddress(asUser[0] ?? '', asUser.slice(1));
-  const leader = leaderOf(name, scope);
-  return formatProgramAddress('nsenter', [`--target=${leader}`, '--all', '--root', '--wd=/', '--', ...asUser]);
+  try {
+    const leader = enterableLeader(name, scope);
+    return formatProgramAddress('nsenter', [`--target=${leader}`, '--all', '--root', '--wd=/', '--', ...asUser]);
+  } catch (error) {
+    if (at < 0 || !(error instanceof CommandFailure)) throw error;
+    // With a user, the original has a program say that, and then finds nobody behind it.
+    return formatProgramAddress('sh', ['-c', 'printf "%s\\n" "$1" >&2; exit 1', 'sh', error.message]);
+  }
 }
 
-/** From the file that the registry keeps of it, where there is no bus to be asked yet. */
-function leaderOf(name: string, scope: Settings['scope']): string {
+/** The leader of a container, whose namespaces this process may enter. Throws CommandFailure. */
+function enterableLeader(name: string, scope: Settings['scope']): string {
+  const leader = leaderOf(name);
+  if (leader === undefined) throw connectFailure(scope, 'machine', 'Host is down');
+  try {
+    readlinkSync(`/proc/${leader}/ns/mnt`);
+    return leader;
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error)) throw error;
+    throw connectFailure(scope, 'machine', errnoText(String(error.code)));
+  }
+}
+
+/** From the file that the registry keeps of it, where there is no bus to be asked yet; undefined if there is none. */
+function leaderOf(name: string): string | undefined {
   try {
     const leader = parseEnvFile(readFileSync(`/run/systemd/machines/${name}`)).get('LEADER') ?? '';
-    if (/^[1-9]\d*$/.test(leader)) return leader;
+    return /^[1-9]\d*$/.test(leader) ? leader : undefined;
   } catch (error) {
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (!missing && !(error instanceof EnvFileError)) throw error;
+    if (missing || error instanceof EnvFileError) return undefined;
+    throw error;
   }
-  throw connectFailure(scope, 'machine', 'Host is down');
 }
 
 export function connectFailure(scope: Settings['scope'], transport: BusTarget['transport'], reason: string): CommandFailure {

@@ -22,6 +22,8 @@ const queries = [
   'copy-from c2 etc/hostname /tmp/x', 'copy-from c2 /nope /tmp/x', 'copy-to c2', 'copy-to a b c d', 'bind c2 nope', 'bind nope /etc', 'bind c2 /etc x',
   'statsu', 'lis', 'something-else-entirely', '--foo', '--ma=3', '--mkdir=x', '-E', '--uid', '-n x status c1', '-o foo', '-o help', '--max-addresses=-1', '--runner=x',
   '-E =x list', '--verify=help', '--format=x', '-M nope list', '--machine= list', '-M c1 list', '-M .host list', '-H nope.invalid shell x', '-M a/b list', '--user -H x list',
+  '-M root@nope list', '-M root@nope shell x', '-M root@nope cat x', '-M nope login', '-M .host shell nope', '-M root@.host login nope', '-M @ list', '-M root@ list',
+  '--host= list', '--host= login', '-M .host cat c1', '-M c1 cat nope', '-M c1 shell nope', '-M .host copy-to c2 etc/hostname /tmp/x',
 ];
 
 for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
@@ -79,7 +81,7 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
 
     test('the same to users who may not', async () => {
       const asUser = { user: 'testuser' };
-      for (const words of ['--no-ask-password terminate plain', '--no-ask-password kill plain', '--no-ask-password shell c1', '--no-ask-password bind c2 /etc', 'list', 'show c1 -p Name']) {
+      for (const words of ['--no-ask-password terminate plain', '--no-ask-password kill plain', '--no-ask-password shell c1', '--no-ask-password bind c2 /etc', '-M c2 list', '-M root@c1 list', '-M c2 login', 'list', 'show c1 -p Name']) {
         const expected = await by(original, words, asUser);
         assert.deepEqual(await by(own, words, asUser), expected, words);
       }
@@ -144,6 +146,20 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       const variables = await host.run([own, '-q', 'shell', '-E', 'A=b c', 'c1', '/usr/bin/env'], { env: { TERM: 'vt100' } });
       assert.match(variables.stdout, /^A=b c\r$/m);
       assert.match(variables.stdout, /^TERM=vt100\r$/m);
+    });
+
+    test('a shell of the registry in a container, and as another user of this host', async () => {
+      for (const name of ['c1', 'c2']) {
+        const leader = (await by(own, `-P Leader show ${name}`)).stdout.trim();
+        const inside = ['nsenter', '--all', '--target', leader];
+        await host.succeed([...inside, 'rm', '-f', '/etc/systemd/system/systemd-machined.service', '/etc/systemd/system/systemd-machined.socket']);
+        await host.succeed([...inside, 'systemctl', 'daemon-reload']);
+        const asked = await by(own, `-M ${name} -q shell .host /bin/sh -c hostname;id`, { timeout: 60_000 });
+        assert.match(asked.stdout, new RegExp(`${name}\\r\\n[^]*uid=0\\(root\\)`));
+        assert.deepEqual(await by(own, `-M ${name} login nope`), await by(original, `-M ${name} login nope`));
+      }
+      assert.match((await by(own, '-M root@.host -q shell c2 /bin/hostname')).stdout, /c2\r\n$/);
+      assert.match((await by(own, '--no-ask-password -M testuser@.host shell c2')).stderr, /Failed to get shell PTY: Access denied/);
     });
 
     test('a session ends with ^] three times, and says so; the window has its size', async () => {

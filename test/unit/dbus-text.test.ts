@@ -41,6 +41,8 @@ test('addresses', () => {
     { transport: 'unixexec', path: 'ssh', arguments: ['-xT', 'a b'], guid: undefined },
   ]);
   assert.equal(formatProgramAddress('/bin/nsenter', ['-t', '1', 'a,b=']), 'unixexec:path=/bin/nsenter,argv1=-t,argv2=1,argv3=a%2cb%3d');
+  const withEmpty = formatProgramAddress('ssh', ['--', '']);
+  assert.deepEqual(parseAddresses(withEmpty), [{ transport: 'unixexec', path: 'ssh', arguments: ['--', ''], guid: undefined }]);
   for (const listening of ['unix:tmpdir=/tmp', 'unix:runtime=yes', 'autolaunch:']) {
     assert.deepEqual(parseAddresses(listening), [{ transport: 'unsupported', text: listening }]);
   }

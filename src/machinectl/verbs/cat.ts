@@ -4,11 +4,13 @@ import path from 'node:path';
 import { styled, type ColourMode } from '../colours.js';
 import type { Context } from '../context.js';
 import { CommandFailure } from '../failure.js';
+import { isPlainlyHere } from '../own-socket.js';
 import { findSettings } from '../settings-files.js';
 import { errnoText } from '../system-errors.js';
 
 export async function run(context: Context, names: readonly string[]): Promise<number> {
   const { output } = context;
+  if (!isPlainlyHere(context)) throw new CommandFailure('Cat is only supported on the host machine.');
   let status = 0;
   const files: string[] = [];
   for (const name of names) {

@@ -7,7 +7,7 @@ export async function run(context: Context, [name = '.host']: readonly string[])
   if (settings.environment.length > 0 || settings.uid !== undefined) {
     throw new CommandFailure("--setenv= and --uid= are not supported for 'login'. Use 'shell' instead.");
   }
-  if (registry.target.transport !== 'local') throw new CommandFailure('Login only supported on local machines.');
+  if (registry.target.transport === 'remote') throw new CommandFailure('Login only supported on local machines.');
   const machine = name === '' ? '.host' : name;
   await openSession(context, {
     machine, returns: true, failure: 'Failed to get login PTY', open: () => registry.callForDescriptors('OpenMachineLogin', { name: machine }),

@@ -7,7 +7,7 @@ const terminalVariables = ['TERM', 'COLORTERM', 'NO_COLOR'];
 
 export async function run(context: Context, [specification = '', path = '', ...rest]: readonly string[]): Promise<void> {
   const { registry, settings } = context;
-  if (registry.target.transport !== 'local') throw new CommandFailure('Shell only supported on local machines.');
+  if (registry.target.transport === 'remote') throw new CommandFailure('Shell only supported on local machines.');
   const { user, machine } = readSpecification(specification, settings.uid ?? '');
   const environment = shellEnvironment(settings.environment, process.env);
   const args = path === '' ? [] : [path, ...rest];

@@ -70,7 +70,10 @@ function parseOptions(address: string, text: string): ReadonlyMap<string, string
     if (equals < 1) throw new WireError(`Bus address ${JSON.stringify(address)} has an option that is not key=value`);
     const key = option.slice(0, equals);
     if (options.has(key)) throw new WireError(`Bus address ${JSON.stringify(address)} has the option '${key}' twice`);
-    options.set(key, unescape(address, option.slice(equals + 1)));
+    const value = unescape(address, option.slice(equals + 1));
+    // Programs may well have empty arguments.
+    if (value === '' && !/^argv\d+$/.test(key)) throw unusable(address);
+    options.set(key, value);
   }
   return options;
 }
@@ -88,12 +91,14 @@ function unescape(address: string, value: string): string {
       throw new WireError(`Bus address ${JSON.stringify(address)} has a character that should be escaped with %`);
     }
   }
-  if (bytes.length === 0 || bytes.includes(0)) {
-    throw new WireError(`Bus address ${JSON.stringify(address)} has an unusable value`);
-  }
+  if (bytes.includes(0)) throw unusable(address);
   try {
     return decoder.decode(Uint8Array.from(bytes));
   } catch (error) {
     throw new WireError(`Bus address ${JSON.stringify(address)} is not valid UTF-8`, { cause: error });
   }
+}
+
+function unusable(address: string): WireError {
+  return new WireError(`Bus address ${JSON.stringify(address)} has an unusable value`);
 }
