@@ -5,6 +5,7 @@ import type { Figure } from './figures.js';
 import { benchImages, type ImagesPlan } from './plan.js';
 
 const pool = '/var/lib/machines';
+const busyLimit = 30_000; // milliseconds
 
 function measure(plan: ImagesPlan, session: Session): Promise<readonly Figure[]> {
   return plan.part === 'list' ? measureList(plan, session) : measureChanges(plan, session);
@@ -35,13 +36,16 @@ async function measureChanges({ subject, duration: time }: ImagesPlan, { client,
   return figures;
 }
 
-/** The original gives up when somebody else, anywhere on this machine, takes a loop device at the same moment. */
+/**
+ * The original gives up when somebody else, anywhere on this machine, takes a loop device at the same moment; and each time
+ * where /dev has no node for the device that the kernel has free.
+ */
 async function unlessBusy<T>(call: () => Promise<T>): Promise<T> {
-  for (;;) {
+  for (const deadline = performance.now() + busyLimit; ; ) {
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof Error && error.message.includes('EBUSY'))) throw error;
+      if (!(error instanceof Error && error.message.includes('EBUSY')) || performance.now() > deadline) throw error;
     }
   }
 }

@@ -45,6 +45,11 @@ export function checkImageName(name: string, parameter = 'name'): string {
   throw invalidArgument(parameter, `Image name '${name}' is invalid.`);
 }
 
+/** The host's own tree and what its vendor has put below /usr: nobody changes that by way of the registry. */
+export function isForeignImage({ name, path }: Pick<Image, 'name' | 'path'>): boolean {
+  return name === hostImageName || path === '/usr' || path.startsWith('/usr/');
+}
+
 /** Hidden images, `.host` among them, are listed only on demand, and never changed. */
 export function isHiddenImage(name: string): boolean {
   return name.startsWith('.');

@@ -66,7 +66,7 @@ export function listenOnVarlink(
   };
   try {
     const control = serviceControlInterface({ log, authority: services.authority, environment });
-    const machineOptions = serve([machineInterface(services), imageInterface(services), control]);
+    const machineOptions = serve([machineInterface(services), imageInterface(services, log), control]);
     const sockets = passed.filter(({ name }) => name === 'varlink');
     for (const { fd } of sockets) undo.use(adoptListener(fd, machineOptions));
     if (sockets.length === 0) {

@@ -1,5 +1,5 @@
 import { Failure, invalidArgument, isFailure, systemFailure } from '../domain/failure.js';
-import { checkImageName, hostImageName, isHiddenImage, type Image } from '../domain/image.js';
+import { checkImageName, isForeignImage, isHiddenImage, type Image } from '../domain/image.js';
 import type { OperationFacts, OperationKind, Operations, Progress, WorkControl } from '../domain/operations.js';
 import type { Authority } from '../ports/authority.js';
 import type { ImageChanges, ImageLimit } from '../ports/images.js';
@@ -95,15 +95,15 @@ export class ImageKeeper {
   }
 
   /**
-   * Removes images, and tells of each when it has gone. The host's and those that cannot be changed stay, and so do those
-   * that are in use. What was removed before one of them fails is gone.
+   * Removes images, and tells of each when it has gone. The host's and the vendor's stay, and so do those that are in use.
+   * What was removed before one of them fails is gone.
    */
   async clean(call: Call, mode: CleaningMode, tell: (removed: RemovedImage) => void): Promise<void> {
     await authorize(this.#authority, call, { details: { mode } });
     await this.#carryOut(call, { kind: 'clean' }, async ({ report, canceled }) => {
       let before = 0; // files that have gone with earlier images
       for (const image of await this.#images.list()) {
-        const isMeant = image.name !== hostImageName && (mode === 'all' || isHiddenImage(image.name));
+        const isMeant = !isForeignImage(image) && (mode === 'all' || isHiddenImage(image.name));
         if (!isMeant) continue;
         if (canceled.aborted) throw systemFailure('ECANCELED', 'Operation canceled');
         let files = 0;
@@ -125,8 +125,8 @@ export class ImageKeeper {
       return true;
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
-      if (error.errno === 'EBUSY' || error.errno === 'EROFS' || error.errno === 'ENOENT') return false;
-      throw explained(error, `Failed to remove image ${image.name}`);
+      if (error.errno === 'EBUSY' || error.errno === 'ENOENT') return false;
+      throw explained(error, `Failed to remove image '${image.name}'`);
     }
   }
 

@@ -196,8 +196,14 @@ suite('on D-Bus', () => {
     assert.deepEqual(await call('CleanPool', 's', ['all']), [[['a-b', 256n]]]);
     assert.deepEqual((await world.images.list()).map(({ name }) => name), ['.host', 'ümlaut']);
     world.images.inUse.clear();
+    world.images.add({ name: 'vendor', path: '/usr/lib/machines/vendor' });
+    world.images.failure = 'EROFS';
+    await failsWith(call('CleanPool', 's', ['all']), 'System.Error.EROFS', "Failed to remove image 'ümlaut': EROFS");
+    world.images.forget('ümlaut');
+    assert.deepEqual(await call('CleanPool', 's', ['all']), [[]], 'the vendor’s stay');
+    world.images.add({ name: 'ümlaut' });
     world.images.failure = 'EIO';
-    await failsWith(call('CleanPool', 's', ['all']), `${standard}IOError`, 'Failed to remove image ümlaut: EIO');
+    await failsWith(call('CleanPool', 's', ['all']), `${standard}IOError`, "Failed to remove image 'ümlaut': EIO");
   });
 
   test('what is inside of one is asked for freely', async () => {
@@ -361,6 +367,12 @@ suite('over Varlink', () => {
     await failsWith(call(root, 'Update', { name: 'a-b', limit: 1 }), ...system(95, 'EOPNOTSUPP'));
     world.images.failure = 'EOPNOTSUPP';
     await failsWith(call(root, 'SetPoolLimit', { limit: 1 }), notSupported);
+    assert.deepEqual(world.log.lines.map(({ message }) => message), [
+      "Image '.host' cannot be changed: Read-only file system",
+      "Image 'a-b' cannot be changed: File exists",
+      "Image 'a-b' cannot be changed: Operation not supported",
+      'The images cannot be limited: EOPNOTSUPP',
+    ], 'the log says why, as errors have no place for it');
   });
 
   test('cleaning says which images have gone, and that there was none', async () => {

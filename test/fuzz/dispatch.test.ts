@@ -333,7 +333,7 @@ function received(message: Message, chance: Chance): ReceivedCall | undefined {
 function varlinkService(world: World): VarlinkService {
   const { services, machines, inspector, users, log, authority } = world;
   const interfaces = [
-    machineInterface(services), imageInterface(services), userDatabaseInterface(users), resolveHookInterface(machines, inspector),
+    machineInterface(services), imageInterface(services, log), userDatabaseInterface(users), resolveHookInterface(machines, inspector),
     serviceControlInterface({ log, authority, environment: () => [] }),
   ];
   const information = { vendor: '', product: '', version: '', url: '' };

@@ -18,6 +18,7 @@ const mebi = 1 << 20;
 interface FileSystem {
   readonly type: string;
   readonly size: number;
+  /** The program that makes it on a disk, and its parameters; none for one that is in memory. */
   readonly make: readonly string[];
   /** Files can have their contents in common. */
   readonly shares: boolean;
@@ -42,13 +43,17 @@ class Disk implements Disposable {
   readonly images = new HostImages(this.log, [this.pool]);
   readonly changes: HostImageChanges;
 
-  constructor({ type, size, make }: FileSystem) {
-    const file = path.join(this.#root, 'disk');
-    writeFileSync(file, '');
-    truncateSync(file, size);
-    execFileSync(make[0] as string, [...make.slice(1), file]);
+  constructor({ type, size, make }: Pick<FileSystem, 'type' | 'size' | 'make'>) {
     mkdirSync(this.mounted);
-    execFileSync('mount', ['-t', type, '-o', 'loop', file, this.mounted]);
+    const [program, ...parameters] = make;
+    const file = path.join(this.#root, 'disk');
+    if (program === undefined) execFileSync('mount', ['-t', type, type, this.mounted]);
+    else {
+      writeFileSync(file, '');
+      truncateSync(file, size);
+      execFileSync(program, [...parameters, file]);
+      execFileSync('mount', ['-t', type, '-o', 'loop', file, this.mounted]);
+    }
     mkdirSync(this.pool);
     mkdirSync(this.settings);
     const places = { directories: [this.pool], pool: this.pool, settings: [this.settings], locks: path.join(this.#root, 'locks') };
@@ -175,3 +180,16 @@ for (const fileSystem of fileSystems.filter(({ type }) => known.includes(type)))
     });
   });
 }
+
+suite('on ramfs, which has no marks of files', { skip: isRoot ? false : 'only root mounts file systems' }, () => {
+  test('no directory is made read-only, and the caller is told why before anything is copied', async () => {
+    using disk = new Disk({ type: 'ramfs', size: 0, make: [] });
+    disk.addTree('tree', 1);
+    const before = disk.state();
+    const reason = /^The file system of .*\/pool has no way to make a directory read-only \(chattr \+i\): use a disk image$/;
+    await failsWith(disk.changes.clone(disk.find('tree'), 'other', true), 'ENOTTY', reason);
+    await failsWith(disk.changes.update(disk.find('tree'), { readOnly: true, newName: 'other' }), 'ENOTTY', reason);
+    assert.deepEqual([disk.state(), disk.log.lines], [before, []]);
+    await disk.changes.clone(disk.find('tree'), 'other', false);
+  });
+});

@@ -43,7 +43,7 @@ export class VarlinkRegistry implements RegistryHarness {
     const { services, machines, inspector, users, log, authority } = world;
     this.#theirs = this.#listen('theirs', [
       machineInterface(services),
-      imageInterface(services),
+      imageInterface(services, log),
       userDatabaseInterface(users),
       resolveHookInterface(machines, inspector),
       serviceControlInterface({ log, authority, environment: () => ['A=b'] }),

@@ -2,6 +2,7 @@ import { imageVarlink } from '../../contract/varlink/image.js';
 import { isFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import type { Authority } from '../../ports/authority.js';
+import type { Log } from '../../ports/log.js';
 import { authorize } from '../../service/call.js';
 import type { ImageKeeper } from '../../service/image-changes.js';
 import type { ImageCatalogue } from '../../service/images.js';
@@ -20,38 +21,55 @@ type ListInput = Input<(typeof imageVarlink)['methods']['List']>;
 type ListOutput = Output<(typeof imageVarlink)['methods']['List']>;
 type CleanOutput = Output<(typeof imageVarlink)['methods']['CleanPool']>;
 
-/** io.systemd.MachineImage. */
-export function imageInterface(services: ImageVarlinkServices): BoundVarlinkInterface {
+/**
+ * io.systemd.MachineImage. Its errors have no place for a message, so that the log is told why something could not be done,
+ * for callers that may do such things.
+ */
+export function imageInterface(services: ImageVarlinkServices, log: Log): BoundVarlinkInterface {
   const { images, keeper } = services;
   return bindVarlink(imageVarlink, {
     List: (input, call) => list(services, input, call),
     Update: async ({ name, newName, readOnly, limit }, call) => {
-      await keeper.update(call, images.byName(name), { newName, readOnly, limit });
+      await telling(log, `Image '${name}' cannot be changed`, () => keeper.update(call, images.byName(name), { newName, readOnly, limit }));
       return {};
     },
     Clone: async ({ name, newName, readOnly }, call) => {
-      await keeper.clone(call, images.byName(name), newName, readOnly ?? false);
+      await telling(log, `Image '${name}' cannot be cloned`, () => keeper.clone(call, images.byName(name), newName, readOnly ?? false));
       return {};
     },
     Remove: async ({ name }, call) => {
-      await keeper.remove(call, images.byName(name));
+      await telling(log, `Image '${name}' cannot be removed`, () => keeper.remove(call, images.byName(name)));
       return {};
     },
     SetPoolLimit: async ({ limit }, call) => {
-      await setPoolLimit(keeper, limit, call);
+      await telling(log, 'The images cannot be limited', () => keeper.setPoolLimit(call, limit));
       return {};
     },
     CleanPool: async ({ mode }, call) => {
       const removed = arrivals<CleanOutput>((arrive) =>
-        keeper.clean(call, mode, ({ name, usageExclusive }) => {
-          arrive(withoutAbsent({ name, usageExclusive: numberOrAbsent(usageExclusive) }));
-        }),
+        telling(log, 'The images cannot be cleaned', () =>
+          keeper.clean(call, mode, ({ name, usageExclusive }) => {
+            arrive(withoutAbsent({ name, usageExclusive: numberOrAbsent(usageExclusive) }));
+          }),
+        ),
       );
       const first = await removed.next();
       if (first.done === true) throw new MethodError('io.systemd.MachineImage.NoSuchImage'); // there is no reply to none
       return Replies.all(continued(first.value, removed));
     },
-  });
+  }, ownErrors);
+}
+
+const ownErrors = { 'not-supported': 'io.systemd.MachineImage.NotSupported' } as const;
+
+/** Authorization comes before such failures: nobody else can fill the log with them. */
+async function telling(log: Log, attempt: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (isFailure(error, 'system') || isFailure(error, 'not-supported')) log.info(`${attempt}: ${error.message}`);
+    throw error;
+  }
 }
 
 async function* continued<T>(first: T, others: AsyncIterable<T>): AsyncGenerator<T> {
@@ -59,15 +77,6 @@ async function* continued<T>(first: T, others: AsyncIterable<T>): AsyncGenerator
   yield* others;
 }
 
-/** The interface has a NotSupported of its own. */
-async function setPoolLimit(keeper: ImageKeeper, limit: bigint, call: VarlinkCall): Promise<void> {
-  try {
-    await keeper.setPoolLimit(call, limit);
-  } catch (error) {
-    if (!isFailure(error, 'not-supported')) throw error;
-    throw new MethodError('io.systemd.MachineImage.NotSupported');
-  }
-}
 
 async function list(
   { images, authority }: ImageVarlinkServices,

@@ -1,7 +1,7 @@
 // What a helper does to change images. It may take its time: only a helper process may call this.
 import path from 'node:path';
 import { isFailure, systemFailure } from '../../domain/failure.js';
-import { hostImageName } from '../../domain/image.js';
+import { isForeignImage } from '../../domain/image.js';
 import { UndoStack } from '../../domain/undo.js';
 import type { Meter } from '../guests/work-meter.js';
 import { errorText } from '../kernel/libc.js';
@@ -49,9 +49,8 @@ function dispatch(change: ImageChange, places: ImagePlaces, meter: Meter): void 
   }
 }
 
-function refuseForeign({ name, path: file }: ImageText): void {
-  const isForeign = name === hostImageName || file === '/usr' || file.startsWith('/usr/');
-  if (isForeign) throw new SystemError(errnos.EROFS, 'open', file);
+function refuseForeign(image: ImageText): void {
+  if (isForeignImage(image)) throw new SystemError(errnos.EROFS, 'open', image.path);
 }
 
 /** It is gone for everybody else at once; what is left of it if this is killed, the next sweep removes. */

@@ -14,6 +14,7 @@ import type { ImagePlaces, ImageText } from './image-change.js';
 import { companionsOf, fileNameOf, isTaken, openDirectory, temporaryName } from './image-files.js';
 import { lockName } from './image-locks.js';
 import { inheritDirectoryLimit } from './limits.js';
+import { setProtection } from './protection.js';
 import { inheritLimits } from './quota-groups.js';
 import { openBeneath, removeTree } from './remove-tree.js';
 import { carryOut, inodeOf, renaming, type Step } from './transaction.js';
@@ -55,7 +56,9 @@ function cloneTree(image: ImageText, newFile: string, readOnly: boolean, undo: U
   const name = temporaryName(places);
   undo.defer(() => removeIfPossible(places.pool, name, meter));
   const isSnapshot = snapshot(source.fd, pool.fd, name, readOnly);
-  const isSubvolume = isSnapshot || copyTree(image.path, source.fd, pool.fd, name, meter);
+  const isSubvolume = isSnapshot || makeSubvolume(pool.fd, name);
+  if (!isSubvolume && readOnly) setProtection({ path: `${places.pool}/${String(name)}`, type: 'directory' }, 0); // fails if 1 would
+  if (!isSnapshot) copyTree(image.path, source.fd, pool.fd, name, meter);
   meter.count(1, 0); // the top, or all at once
   using made = new Descriptor(openEntry(pool.fd, name, O_DIRECTORY));
   if (isSubvolume) {
@@ -92,9 +95,8 @@ function snapshot(source: number, directory: number, name: Buffer, readOnly: boo
   return true;
 }
 
-/** Returns whether a subvolume was made of it. */
-function copyTree(path_: string, source: number, directory: number, name: Buffer, meter: Meter): boolean {
-  const isSubvolume = makeSubvolume(directory, name);
+/** Into a directory that is there. */
+function copyTree(path_: string, source: number, directory: number, name: Buffer, meter: Meter): void {
   copyFaithfully(path_, directory, name, meter);
   using made = new Descriptor(openEntry(directory, name, O_DIRECTORY));
   const { uid, gid, mode, atimeNs, mtimeNs } = fstatSync(source, { bigint: true });
@@ -102,7 +104,6 @@ function copyTree(path_: string, source: number, directory: number, name: Buffer
   fchmodSync(made.fd, Number(mode) & 0o7777);
   copyAttributes(source, made.fd, 'all');
   setTimes(directory, name, atimeNs, mtimeNs);
-  return isSubvolume;
 }
 
 /** A plain directory where the file system knows no subvolumes: then it returns false. */

@@ -1,10 +1,12 @@
 import { chmodSync, constants, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { systemFailure } from '../../domain/failure.js';
 import type { ImageType } from '../../domain/image.js';
 import { Descriptor } from '../guests/tree-copy.js';
 import { isSubvolumeReadOnly, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { isDeviceReadOnly, setDeviceReadOnly, setImmutable } from '../kernel/file-flags.js';
 import { readFileStatus } from '../kernel/file-status.js';
-import { errnos, SystemError } from '../kernel/system-error.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 
 const ownerWrites = 0o200;
 const allButWriting = 0o7555;
@@ -36,13 +38,22 @@ export function protectionFor(type: ImageType, now: Protection, readOnly: boolea
   return readOnly ? now & allButWriting : now | ownerWrites;
 }
 
+/** Throws also Failure 'system', with the reason, where directories cannot be protected. */
 export function setProtection({ path, type }: ProtectedFile, protection: Protection): void {
   if (type === 'raw') return chmodSync(path, protection);
   using file = open(path);
   if (type === 'subvolume') return setSubvolumeReadOnly(file.fd, protection === 1);
   if (type === 'block') return setDeviceReadOnly(file.fd, protection === 1);
-  setImmutable(file.fd, protection === 1);
+  try {
+    setImmutable(file.fd, protection === 1);
+  } catch (error) {
+    const code = errnoNameOf(error);
+    if (code === undefined || !unableToMark.includes(code)) throw error;
+    throw systemFailure(code, `The file system of ${dirname(path)} has no way to make a directory read-only (chattr +i): use a disk image`, error);
+  }
 }
+
+const unableToMark = ['ENOTTY', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** Its protection, a mark of its directory, keeps it from getting another name or a limit. */
 export function isTree(type: ImageType): boolean {
