@@ -11,6 +11,7 @@ export type FailureKind =
   | 'no-such-execution'
   | 'no-such-user-mapping'
   | 'no-such-group-mapping'
+  | 'group-not-mapped'
   | 'user-in-host-range'
   | 'group-in-host-range'
   | 'no-private-networking'

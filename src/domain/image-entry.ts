@@ -33,6 +33,11 @@ const forms: readonly ImageForm[] = [
 const wholeFile: ImageForm = { precedence: 0, ending: '', content: 'file', versioned: false };
 const wholeStack: ImageForm = { precedence: 0, ending: '', content: 'stack', versioned: false };
 
+/** Whether a file of each form can have that name: 255 bytes is the longest there is. */
+export function canBeFile(name: string): boolean {
+  return forms.every(({ ending }) => Buffer.byteLength(name + ending) <= 255);
+}
+
 /** What a file in a directory of images may be. A file of one type is one of these at most. */
 export function readEntryName(file: string): readonly ImageEntry[] {
   const found: ImageEntry[] = [];

@@ -1,8 +1,19 @@
 /** In bytes, with the NUL at the end: path_resolution(7). */
 const longestPath = 4096;
+/** In bytes: what a file can be called. */
+const longestPart = 255;
+
+/** A path that starts at the root, and that a path name can be. */
+export function isAbsolutePath(path: string): boolean {
+  if (!path.startsWith('/') || path.includes('\0') || utf8Length(path) >= longestPath) return false;
+  return path.split('/').every((part) => utf8Length(part) <= longestPart);
+}
 
 /** An absolute path that says where something is without '.', '..' and '//' in it. It may end in a slash. */
 export function isNormalizedPath(path: string): boolean {
-  if (!path.startsWith('/') || path.includes('//') || path.includes('\0')) return false;
-  return new TextEncoder().encode(path).length < longestPath && !path.split('/').some((part) => part === '.' || part === '..');
+  return isAbsolutePath(path) && !path.includes('//') && !path.split('/').some((part) => part === '.' || part === '..');
+}
+
+function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

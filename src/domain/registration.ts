@@ -1,6 +1,7 @@
 import { invalidArgument } from './failure.js';
 import { machineClasses, type MachineClass } from './machine.js';
 import { isMachineName } from './name.js';
+import { isAbsolutePath } from './path.js';
 
 /** What somebody who registers a machine says of it, checked. */
 export interface Registration {
@@ -41,11 +42,10 @@ export function isNullId(id: string): boolean {
   return /^0*$/.test(id);
 }
 
-/** '' or an absolute path that a path name can be (path_resolution(7): 4096 with its NUL). Throws 'invalid-argument'. */
+/** '' or an absolute path. Throws Failure 'invalid-argument'. */
 export function checkRootDirectory(path: string): string {
-  const valid = path === '' || (path.startsWith('/') && utf8Length(path) < 4096);
-  if (!valid) throw invalidArgument('rootDirectory', 'Root directory must be empty or an absolute path');
-  return path;
+  if (path === '' || isAbsolutePath(path)) return path;
+  throw invalidArgument('rootDirectory', 'Root directory must be empty or an absolute path');
 }
 
 /** Interface indexes are positive. Throws Failure 'invalid-argument'. */
@@ -102,8 +102,4 @@ function escapeForUnit(text: string): string {
     const plain = /[a-zA-Z0-9:_.]/.test(character) && !(index === 0 && character === '.');
     return plain ? character : `\\x${byte.toString(16).padStart(2, '0')}`;
   }).join('');
-}
-
-function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

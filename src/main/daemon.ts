@@ -74,7 +74,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const inspector = new MachineInspector(users, guests, authority);
   const operations = new Operations();
   const imageHelpers = undo.use(new HelperPool(ordinaryLimits));
-  const images = new ImageCatalogue(new HostImages(log, places.images.directories, isOfHost), new HostImageContents(imageHelpers));
+  const images = new ImageCatalogue(new HostImages(log, places.images.directories, isOfHost), new HostImageContents(imageHelpers, places.images.locks));
   const imageChanges = new HostImageChanges(log, imageHelpers, places.images);
   const keeper = new ImageKeeper(images, imageChanges, authority, operations);
   const files = undo.use(new MachineFiles(guests.files, authority, machines, operations));

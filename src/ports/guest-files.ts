@@ -2,6 +2,8 @@ import type { ProcessIdentity } from '../domain/machine.js';
 import type { WorkControl } from '../domain/operations.js';
 
 export interface CopyRequest {
+  /** The machine's name, which errors at the host's end are told with. */
+  readonly machine: string;
   /** As seen from the machine. */
   readonly direction: 'from' | 'to';
   /** An absolute path where it comes from; not '/'. A symbolic link at its end is copied as that. */

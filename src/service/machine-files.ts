@@ -10,7 +10,7 @@ import type { Machines } from './machines.js';
 const wrongDestination = 'Destination path must be absolute and normalized.';
 
 /** A destination that is '' is the same path as the source. */
-export interface CopyInput extends CopyRequest {
+export interface CopyInput extends Omit<CopyRequest, 'machine'> {
   /** What else is asked for, of which nothing is known. */
   readonly unknownFlags: boolean;
 }
@@ -66,7 +66,7 @@ export class MachineFiles implements Disposable {
     const { uid, pid } = await call.caller();
     await this.#operations.carryOut(
       { kind: `copy-${direction}`, subject: { type: 'machine', name: machine.name }, source, destination, owner: { uid, pid } },
-      (control) => this.#files.copy(machine.leader, { direction, source, destination, replace }, control),
+      (control) => this.#files.copy(machine.leader, { machine: machine.name, direction, source, destination, replace }, control),
     );
   }
 

@@ -33,7 +33,7 @@ export class Users {
 
   /**
    * The host's id for one of the machine's. Throws Failure 'not-a-container', 'invalid-argument' (no
-   * id), 'no-such-user-mapping' or 'no-such-group-mapping'.
+   * id), 'no-such-user-mapping' or 'group-not-mapped'.
    */
   mapFrom(kind: IdKind, machine: Machine, inside: number): UserId {
     checkId(kind, inside);
@@ -42,7 +42,8 @@ export class Users {
     }
     const outside = mapOut(this.#machines.mappings(machine, kind) ?? [], inside);
     if (outside === undefined) {
-      throw noMapping(kind, `Machine '${machine.name}' has no matching ${kind} mappings.`);
+      const message = `Machine '${machine.name}' has no matching ${kind} mappings.`;
+      throw new Failure(kind === 'user' ? 'no-such-user-mapping' : 'group-not-mapped', message);
     }
     return outside;
   }
@@ -60,7 +61,8 @@ export class Users {
       if (!isUserId(inside)) throw systemFailure('EINVAL', 'Invalid argument');
       return { machine, inside };
     }
-    throw noMapping(kind, `No matching ${kind} mapping for ${outside}.`);
+    const message = `No matching ${kind} mapping for ${outside}.`;
+    throw new Failure(kind === 'user' ? 'no-such-user-mapping' : 'no-such-group-mapping', message);
   }
 
   /** How far the ids of a machine are shifted: 0 for one that shares the host's. Throws 'no-uid-shift', 'not-available'. */
@@ -119,10 +121,6 @@ function prefix(kind: IdKind): 'vu' | 'vg' {
 
 function checkId(kind: IdKind, id: number): void {
   if (!isUserId(id)) throw invalidArgument(kind === 'user' ? 'uid' : 'gid', `Invalid ${kind} ID ${id}`);
-}
-
-function noMapping(kind: IdKind, message: string): Failure {
-  return new Failure(kind === 'user' ? 'no-such-user-mapping' : 'no-such-group-mapping', message);
 }
 
 function inHostRange(kind: IdKind, id: UserId): Failure {

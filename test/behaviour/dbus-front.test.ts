@@ -5,6 +5,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { PolkitAuthorization } from '../../src/contract/authorization.js';
 import { machineInterface } from '../../src/contract/dbus/machine.js';
 import { managerInterface } from '../../src/contract/dbus/manager.js';
+import { logLevelNames } from '../../src/ports/log.js';
+import { readExtendedProperties } from '../../src/front/dbus/extended-registration.js';
 import { BusError } from '../../src/transport/dbus/bus-error.js';
 import type { BusConnection } from '../../src/transport/dbus/connection.js';
 import { variant, type Variant } from '../../src/wire/dbus/value.js';
@@ -163,6 +165,7 @@ test('the Ex methods refuse what they do not know', async () => {
   const both = 'Both LeaderPID and LeaderPIDFDID must be specified to identify the leader process by PIDFDID';
   await failsWith(attempt(['LeaderPID', variant('u', leader)]), invalid, both);
   await failsWith(attempt(['LeaderPIDFDID', variant('t', id)]), invalid, both);
+  await failsWith(attempt(['Id', variant('s', 'x')]), invalid, 'Invalid machine ID parameter');
   const another = attempt(['LeaderPID', variant('u', leader)], ['LeaderPIDFDID', variant('t', id + 1n)]);
   await failsWith(another, `${standard}UnixProcessIdUnknown`, `Failed to pin process ${leader} by PIDFDID ${id + 1n}: No such process`);
   await failsWith(attempt(['Frobnicate', variant('s', 'x')]), invalid, "Unknown property 'Frobnicate'");
@@ -172,6 +175,24 @@ test('the Ex methods refuse what they do not know', async () => {
   const nothing = callAny(client, 'RegisterMachineEx', 'sa(sv)', ['one', []]);
   await failsWith(nothing, `${standard}NotSupported`, 'Operation not supported');
   assert.deepEqual([world.machines.size, world.seen.openHandles], [0, 0]);
+});
+
+test('a leader is what all that is said of it agrees on, and 0 says nothing', () => {
+  const { processes } = new World();
+  const pid = processes.spawn({});
+  const { pidfdId } = processes.open(pid).identity;
+  const open = (...properties: [string, Variant][]) => readExtendedProperties('one', properties, processes).leader?.identity.pid;
+  const pidfd = ['LeaderPIDFD', variant('h', processes.pidFdOf(pid))] as [string, Variant];
+  const id = (number: bigint) => ['LeaderPIDFDID', variant('t', number)] as [string, Variant];
+  const number = (leader: number) => ['LeaderPID', variant('u', leader)] as [string, Variant];
+  assert.ok(pidfdId !== undefined);
+  assert.equal(open(pidfd, id(pidfdId), number(pid)), pid);
+  assert.equal(open(pidfd, id(0n), number(0)), pid);
+  assert.equal(open(number(0), id(0n)), undefined);
+  const refuses = (message: string, ...properties: [string, Variant][]) => assert.throws(() => open(...properties), { message });
+  refuses('LeaderPIDFDID does not match the inode number of LeaderPIDFD', pidfd, id(pidfdId + 1n));
+  refuses('LeaderPID and LeaderPIDFD refer to different processes', pidfd, number(pid + 1), id(pidfdId + 1n));
+  refuses('Failed to parse PIDFD 999: Inappropriate ioctl for device', ['LeaderPIDFD', variant('h', 999)]);
 });
 
 test('scope properties go to the service manager as they are, and its refusal comes back', async () => {
@@ -268,7 +289,14 @@ test('a virtual machine has the addresses behind its network interfaces, or none
   await failsWith(callAny(client, 'GetMachineAddresses', 's', ['vm']), 'org.freedesktop.DBus.Error.NotSupported', refusal);
 });
 
-test("'self' is the machine that the caller runs in, or one of that name", async () => {
+test('a process is asked for by a number that a process can have', async () => {
+  await using setup = await setUp();
+  await failsWith(callAny(setup.client, 'GetMachineByPID', 'u', [0x80000000]), `${standard}InvalidArgs`, 'Invalid argument');
+  const message = 'PID 2147483647 does not belong to any known machine';
+  await failsWith(callAny(setup.client, 'GetMachineByPID', 'u', [0x7fffffff]), 'org.freedesktop.machine1.NoMachineForPID', message);
+});
+
+test("'self' is the machine that the caller runs in, and no other", async () => {
   await using setup = await setUp();
   const { client, registry, world } = setup;
   const leader = world.leader('one.service');
@@ -277,7 +305,7 @@ test("'self' is the machine that the caller runs in, or one of that name", async
   assert.equal((await machineProperties(inside, 'self'))['Name'], 'one');
   await failsWith(machineProperties(client, 'self'), `${standard}UnknownObject`, `Unknown object '${machinePath('self')}'.`);
   await callAny(client, 'RegisterMachine', 'sayssus', register('self', world.leader('two.service')));
-  assert.equal((await machineProperties(client, 'self'))['Name'], 'self');
+  await failsWith(machineProperties(client, 'self'), `${standard}UnknownObject`, `Unknown object '${machinePath('self')}'.`);
   assert.equal((await machineProperties(inside, 'self'))['Name'], 'one');
 });
 
@@ -305,9 +333,36 @@ test('the standard interfaces', async () => {
   const set = callAny(client, 'Set', 'ssv', [machineName, 'Name', variant('s', 'x')], properties);
   await failsWith(set, `${standard}PropertyReadOnly`, "Property 'Name' is not writable.");
   const [all] = await callAny(client, 'GetAll', 's', [''], properties);
-  assert.equal((all as Map<string, unknown>).size, Object.keys(machineInterface.properties).length);
+  const shown = Object.values(machineInterface.properties).filter(({ hidden }) => !hidden);
+  assert.equal((all as Map<string, unknown>).size, shown.length);
+  assert.deepEqual(await callAny(client, 'Get', 'ss', [machineName, 'Scope'], properties), [variant('s', 'one.service')]);
   const unknown = callAny(client, 'Nope');
   await failsWith(unknown, `${standard}UnknownMethod`, 'Unknown method Nope or interface org.freedesktop.machine1.Manager.');
+});
+
+test('arguments of the standard interfaces are looked at first, and what is too much is passed over', async () => {
+  await using setup = await setUp();
+  const { client } = setup;
+  const nowhere = { interface: 'org.freedesktop.DBus.Properties', path: '/nowhere' };
+  const invalid = `${standard}InvalidArgs`;
+  await failsWith(callAny(client, 'GetAll', '', [], nowhere), invalid, 'Expected interface parameter');
+  await failsWith(callAny(client, 'Get', 's', [machineName], nowhere), invalid, 'Expected interface and member parameters');
+  await failsWith(callAny(client, 'Set', 'v', [variant('s', 'x')], nowhere), invalid, 'Expected interface and member parameters');
+  await failsWith(callAny(client, 'GetAll', 's', [machineName], nowhere), `${standard}UnknownObject`, "Unknown object '/nowhere'.");
+  const introspectable = { interface: 'org.freedesktop.DBus.Introspectable', path: '/nowhere' };
+  await failsWith(callAny(client, 'Introspect', 's', ['x'], introspectable), invalid, 'Expected no parameters');
+  const host = { ...nowhere, path: machinePath('.host') };
+  assert.deepEqual(await callAny(client, 'Get', 'ssu', [machineName, 'Class', 7], host), [variant('s', 'host')]);
+  const readOnly = callAny(client, 'Set', 'ss', [machineName, 'Name'], host);
+  await failsWith(readOnly, `${standard}PropertyReadOnly`, "Property 'Name' is not writable.");
+  const log = { ...nowhere, path: '/org/freedesktop/LogControl1' };
+  const set = (signature: string, ...value: unknown[]) =>
+    callAny(client, 'Set', signature, ['org.freedesktop.LogControl1', 'LogLevel', ...value], log);
+  const noVariant = "Incorrect signature when setting property 'LogLevel', expected 'v', got '";
+  await failsWith(set('sss', 'info'), `${standard}InvalidSignature`, `${noVariant}s'.`);
+  await failsWith(set('ss(s)', ['info']), `${standard}InvalidSignature`, `${noVariant}r'.`);
+  await failsWith(set('ss'), `${standard}InvalidSignature`, noVariant);
+  await set('ssvs', variant('s', 'info'), 'more');
 });
 
 test('the log is controlled by root', async () => {
@@ -318,6 +373,9 @@ test('the log is controlled by root', async () => {
     callAny(who, 'Set', 'ssv', ['org.freedesktop.LogControl1', name, variant('s', value)], log);
   await set(client, 'LogTarget', 'journal');
   assert.equal(world.log.target, 'journal');
+  await set(client, 'LogLevel', '3');
+  assert.equal(logLevelNames[world.log.level], 'err');
+  await failsWith(set(client, 'LogLevel', '8'), `${standard}InvalidArgs`, "Invalid log level '8'");
   await failsWith(set(client, 'LogLevel', 'loud'), `${standard}InvalidArgs`, "Invalid log level 'loud'");
   await failsWith(set(client, 'LogTarget', 'moon'), `${standard}InvalidArgs`, "Invalid log target 'moon'");
   await failsWith(set(client, 'SyslogIdentifier', 'x'), `${standard}PropertyReadOnly`, "Property 'SyslogIdentifier' is not writable.");

@@ -681,7 +681,7 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     assert.equal(await root.mapFrom('user', 'plain', 1000), 1000);
     await fails(root.mapFrom('user', 'one', 65535), 'invalid argument');
     await fails(root.mapFrom('user', 'one', 65536), 'no such user');
-    await fails(root.mapFrom('group', 'one', 65536), 'no such group');
+    await fails(root.mapFrom('group', 'one', 65536), 'no such group in the machine');
     await fails(root.mapFrom('user', 'vm', 0), 'not a container');
     assert.deepEqual(await root.mapTo('user', base + 7), { name: 'one', id: 7 });
     assert.deepEqual(await root.mapTo('group', 2 * base + 9), { name: 'one', id: 9 });

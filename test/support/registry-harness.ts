@@ -68,6 +68,7 @@ export type KnownFailure =
   | 'no unit'
   | 'no such user'
   | 'no such group'
+  | 'no such group in the machine'
   | 'user of the host'
   | 'not a container'
   | 'given up'

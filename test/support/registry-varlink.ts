@@ -163,6 +163,7 @@ const failures: Readonly<Record<KnownFailure, string>> = {
   'no unit': 'io.systemd.System ENXIO',
   'no such user': 'io.systemd.Machine.NoSuchUser',
   'no such group': 'io.systemd.Machine.NoSuchGroup',
+  'no such group in the machine': 'io.systemd.Machine.NoSuchGroup',
   'user of the host': 'io.systemd.Machine.UserInHostRange',
   'not a container': 'io.systemd.Machine.NotSupported',
   'given up': 'io.systemd.System ECANCELED',

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Failure, invalidArgument, systemFailure, type FailureKind } from '../../src/domain/failure.js';
-import { errorReply } from '../../src/front/dbus/errors.js';
+import { errorReply, printable } from '../../src/front/dbus/errors.js';
 import { varlinkError } from '../../src/front/varlink/errors.js';
 import { errnoNameOf, errnos } from '../../src/host/kernel/system-error.js';
 import { addressRecord } from '../../src/wire/dns-record.js';
@@ -19,9 +19,10 @@ const names: Partial<Record<FailureKind, readonly [dbus: string, varlink: string
   'no-such-image': [`${machine1}NoSuchImage`, 'io.systemd.MachineImage.NoSuchImage'],
   'no-such-user': [`${machine1}NoSuchUser`, `${varlink}NoSuchUser`],
   'no-such-user-mapping': [`${machine1}NoSuchUserMapping`, `${varlink}NoSuchUser`],
-  'no-such-group-mapping': [`${machine1}NoSuchUserMapping`, `${varlink}NoSuchGroup`],
+  'no-such-group-mapping': [`${machine1}NoSuchGroupMapping`, `${varlink}NoSuchGroup`],
+  'group-not-mapped': [`${machine1}NoSuchUserMapping`, `${varlink}NoSuchGroup`],
   'user-in-host-range': [`${machine1}NoSuchUserMapping`, `${varlink}UserInHostRange`],
-  'group-in-host-range': [`${machine1}NoSuchUserMapping`, `${varlink}GroupInHostRange`],
+  'group-in-host-range': [`${machine1}NoSuchGroupMapping`, `${varlink}GroupInHostRange`],
   'no-private-networking': [`${machine1}NoPrivateNetworking`, `${varlink}NoPrivateNetworking`],
   'no-os-release': [`${standard}FileNotFound`, `${varlink}NoOSReleaseInformation`],
   'no-uid-shift': [`${machine1}NoUIDShift`, `${varlink}NoUIDShift`],
@@ -98,4 +99,9 @@ test('the system\'s errors have their names, also those that Node does not know'
   assert.equal(errnoNameOf(ofNode('UNKNOWN', -122)), 'EDQUOT');
   assert.equal(errnoNameOf(ofNode('UNKNOWN', -9999)), 'UNKNOWN');
   assert.equal(errnoNameOf(new Error('a bug')), undefined);
+});
+
+test('messages for the bus hold nothing that moves a cursor', () => {
+  assert.equal(printable("No machine 'a\u001b[2J\r\u007f\u009b' known"), "No machine 'a\\x1b[2J\\x0d\\x7f\\xc2\\x9b' known");
+  assert.equal(printable('tab\tand\nnewline, ü and \u200b'), 'tab\tand\nnewline, ü and \u200b');
 });

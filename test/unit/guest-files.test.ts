@@ -42,7 +42,7 @@ class HostDirectory implements Disposable {
 }
 
 function copy(guests: KernelGuests, guest: Guest, direction: 'from' | 'to', source: string, destination: string, replace = false) {
-  const request: CopyRequest = { direction, source, destination, replace };
+  const request: CopyRequest = { machine: 'guest', direction, source, destination, replace };
   return guests.files.copy(guest.leader, request);
 }
 
@@ -67,7 +67,7 @@ const tree = `
 guestFilesCompliance('fakes', async () => {
   const files = new FakeGuestFiles(() => openSync('/', 'r'));
   files.copiesEnd = ({ source }) => source !== '/long';
-  const request = { direction: 'to', source: '/short', destination: '/x', replace: false } as const;
+  const request = { machine: 'guest', direction: 'to', source: '/short', destination: '/x', replace: false } as const;
   return {
     files,
     leader: { pid: 7, pidfdId: undefined },
@@ -84,7 +84,7 @@ guestFilesCompliance('files of the kernel', async () => {
   const host = new HostDirectory();
   execFileSync('truncate', ['-s', '1G', host.file('long')]);
   writeFileSync(host.file('short'), 'short');
-  const request = { direction: 'to', replace: false } as const;
+  const request = { machine: 'guest', direction: 'to', replace: false } as const;
   return {
     files: place.guests.files,
     leader: guest.leader,
@@ -285,7 +285,7 @@ suite('copies', { skip }, () => {
     execFileSync('sh', ['-ec', 'cd "$1"; mkdir t; head -c 1M /dev/zero >t/a; ln t/a t/b; mkfifo t/c', 'sh', host.path]);
     const { files } = place.guests;
     const reports: Progress[] = [];
-    const request = { direction: 'to', source: host.file('t'), destination: '/t', replace: false } as const;
+    const request = { machine: 'guest', direction: 'to', source: host.file('t'), destination: '/t', replace: false } as const;
     const report = (progress: Progress) => void reports.push(progress);
     await files.copy(guest.leader, request, { report, canceled: new AbortController().signal });
     assert.deepEqual(reports.at(-1), { filesDone: 4, bytesDone: 1 << 20 });
@@ -360,7 +360,7 @@ suite('a guest that keeps us waiting', { skip: skip || (existsSync('/dev/fuse') 
 
     // what hangs below the directory that is copied shows only later
     const canceler = new AbortController();
-    const everything = { direction: 'from', source: '/etc', destination: host.file('etc'), replace: false } as const;
+    const everything = { machine: 'guest', direction: 'from', source: '/etc', destination: host.file('etc'), replace: false } as const;
     const hung = files.copy(hostile.leader, everything, { report: () => undefined, canceled: canceler.signal });
     await copy(place.guests, honest, 'from', '/etc/y', host.file('z'));
     assert.equal(await Promise.race([hung, sleep(600, 'waiting')]), 'waiting');
@@ -422,7 +422,7 @@ suite('a copy that gets no further', { skip: skip || (existsSync('/dev/fuse') ? 
     const program = `
       const { KernelGuests } = await import(${JSON.stringify(module)});
       const leader = { pid: ${pid}, pidfdId: ${pidfdId === undefined ? 'undefined' : `${pidfdId}n`} };
-      const request = { direction: 'from', source: '/x', destination: ${JSON.stringify(host.file('copy'))}, replace: false };
+      const request = { machine: 'guest', direction: 'from', source: '/x', destination: ${JSON.stringify(host.file('copy'))}, replace: false };
       await new KernelGuests({ warning() {} }, ${JSON.stringify(place.directory)}).files.copy(leader, request);`;
     const daemon = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' });
     await until(() => leftIn(host.path).length === 1);
@@ -484,6 +484,13 @@ suite('a helper that does not move', { skip }, () => {
 });
 
 suite('bind mounts', { skip }, () => {
+  test('are not made where the mounts are our own', async () => {
+    using place = look();
+    const request = { source: '/nowhere', destination: '/nowhere', readOnly: false, makeDestination: true };
+    const message = "Failed to mount /nowhere on /nowhere in machine's namespace: Invalid argument";
+    await assert.rejects(place.guests.files.bind(identify(process.pid), request), { errno: 'EINVAL', message });
+  });
+
   for (const userNamespace of [false, true]) {
     test(`appear in a guest ${userNamespace ? 'with' : 'without'} users of its own, for as long as it runs`, async () => {
       using place = look();

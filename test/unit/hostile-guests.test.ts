@@ -56,10 +56,10 @@ suite('a hostile guest', { skip }, () => {
     for (let round = 0; round < 60 || (seen.size < 3 && Date.now() < deadline); round++) {
       const release = await outcome(place.guests.osRelease(guest.leader));
       seen.add(typeof release === 'string' ? release : String(release?.get('ID')));
-      const request = { direction: 'from', source: '/etc/os-release', destination: host.file('copy'), replace: true } as const;
+      const request = { machine: 'guest', direction: 'from', source: '/etc/os-release', destination: host.file('copy'), replace: true } as const;
       seen.add(String(await outcome(files.copy(guest.leader, request))));
       if (existsSync(host.file('copy'))) assert.equal(readFileSync(host.file('copy'), 'utf8'), 'ID=inside\n');
-      await outcome(files.copy(guest.leader, { direction: 'to', source: host.file('os-release'), destination: '/etc/planted', replace: true }));
+      await outcome(files.copy(guest.leader, { machine: 'guest', direction: 'to', source: host.file('os-release'), destination: '/etc/planted', replace: true }));
     }
     await swapping.end();
     assert.deepEqual([...seen].filter((one) => !['inside', 'undefined', 'ENOENT', 'ENOTDIR', 'ELOOP'].includes(one)), []);
@@ -90,10 +90,10 @@ suite('a hostile guest', { skip }, () => {
     assert.equal(guest.inside('cat "$1/etc/target/secret"'), 'secret');
     await files.unbind(guest.leader, '/etc/target');
     assert.equal(guest.inside('ls "$1/etc/target"'), '');
-    await files.copy(guest.leader, { direction: 'from', source: '/etc/os-release', destination: host.file('copy'), replace: false });
-    await files.copy(guest.leader, { direction: 'to', source: host.file('copy'), destination: '/etc/copy', replace: false });
+    await files.copy(guest.leader, { machine: 'guest', direction: 'from', source: '/etc/os-release', destination: host.file('copy'), replace: false });
+    await files.copy(guest.leader, { machine: 'guest', direction: 'to', source: host.file('copy'), destination: '/etc/copy', replace: false });
     assert.equal(readFileSync(guest.file('etc/copy'), 'utf8'), 'ID=inside\n');
-    const magic = { direction: 'from', source: '/proc/self/fd/3/secret', destination: host.file('stolen'), replace: false } as const;
+    const magic = { machine: 'guest', direction: 'from', source: '/proc/self/fd/3/secret', destination: host.file('stolen'), replace: false } as const;
     await assert.rejects(files.copy(guest.leader, magic), failsWith('ENOENT'));
     assert.deepEqual(readdirSync(host.path).sort(), ['copy', 'secret']);
   });
@@ -107,8 +107,8 @@ suite('a hostile guest', { skip }, () => {
     mkdirSync(host.file('many'));
     for (const name of names) writeFileSync(Buffer.concat([Buffer.from(`${host.file('many')}/`), name]), name);
     const { files } = place.guests;
-    await files.copy(guest.leader, { direction: 'to', source: host.file('many'), destination: '/etc/many', replace: false });
-    await files.copy(guest.leader, { direction: 'from', source: '/etc/many', destination: host.file('back'), replace: false });
+    await files.copy(guest.leader, { machine: 'guest', direction: 'to', source: host.file('many'), destination: '/etc/many', replace: false });
+    await files.copy(guest.leader, { machine: 'guest', direction: 'from', source: '/etc/many', destination: host.file('back'), replace: false });
     const found = readdirSync(host.file('back'), { encoding: 'buffer' });
     assert.deepEqual(found.map((name) => name.toString('hex')).sort(), names.map((name) => name.toString('hex')).sort());
     for (const name of found) {
@@ -122,7 +122,7 @@ suite('a hostile guest', { skip }, () => {
     using host = new HostDirectory({ inMemory: true });
     guest.inside(`mount -t tmpfs tmpfs "$1/etc"; cd "$1/etc"; ${process.execPath} -e '
       for (let level = 0; level < 10000; level++) { fs.mkdirSync("d"); process.chdir("d"); }'`);
-    const request = { direction: 'from', source: '/etc', destination: host.file('deep'), replace: false } as const;
+    const request = { machine: 'guest', direction: 'from', source: '/etc', destination: host.file('deep'), replace: false } as const;
     await assert.rejects(place.guests.files.copy(guest.leader, request), failsWith('ENAMETOOLONG'));
     mkdirSync(host.file('deep'));
     await assert.rejects(place.guests.files.copy(guest.leader, request), failsWith('ENAMETOOLONG'));

@@ -294,6 +294,18 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     assert.deepEqual(place.files(place.settings), ['three.nspawn', 'two.nspawn']);
   });
 
+  test('no image gets a name that would be too long for one of another form', async () => {
+    await using place = new Place();
+    place.add('one', 'directory');
+    const one = place.find('one');
+    for (const length of [247, 250]) {
+      await failsWith(place.changes.update(one, { newName: 'x'.repeat(length) }), 'EINVAL');
+      await failsWith(place.changes.clone(one, 'x'.repeat(length), false), 'EINVAL');
+    }
+    await place.changes.update(one, { newName: 'x'.repeat(246) });
+    assert.deepEqual(place.files(), ['x'.repeat(246)]);
+  });
+
   test('locks are those of systemd-nspawn, and are not left behind', async () => {
     await using place = new Place();
     place.add('one', 'directory');

@@ -1,13 +1,14 @@
 /** Looking into images, by real helper processes. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, suite, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { isFailure } from '../../src/domain/failure.js';
 import { HelperPool, ordinaryLimits } from '../../src/host/guests/helper-pool.js';
+import { FileLock } from '../../src/host/kernel/file-lock.js';
 import { HostImageContents } from '../../src/host/images/host-image-contents.js';
 import { HostImages } from '../../src/host/images/host-images.js';
 import { gptDisk, mbrDisk } from '../support/disks.js';
@@ -18,7 +19,7 @@ class Place implements Disposable {
   readonly root = realpathSync(mkdtempSync(path.join(tmpdir(), 'machined-images-')));
   readonly images = new HostImages(new FakeLog(), [this.root]);
   readonly #helpers = new HelperPool({ ...ordinaryLimits, answer: 60_000 }); // however busy this machine is
-  readonly contents = new HostImageContents(this.#helpers);
+  readonly contents = new HostImageContents(this.#helpers, this.root);
 
   constructor() {
     for (const directory of ['image/etc', 'image/usr/lib']) mkdirSync(path.join(this.root, directory), { recursive: true });
@@ -51,6 +52,17 @@ test('an image says what its files say', async () => {
     hostname: 'host.example.org', machineId: 'e0000000000000000000000000000e01',
     machineInfo: new Map([['CHASSIS', 'vm'], ['DEPLOYMENT', 'test ing']]), osRelease: new Map([['ID', 'x']]),
   });
+});
+
+test('an image that somebody has locked for himself is not looked into', async () => {
+  using place = new Place();
+  const { dev, ino } = statSync(place.in(''), { bigint: true });
+  for (const file of ['.#image.lck', `inode-${dev}:${ino}`]) {
+    using _lock = new FileLock(path.join(place.root, file));
+    await assert.rejects(place.metadata(), { errno: 'EBUSY', message: 'Failed to read image metadata: Device or resource busy' });
+  }
+  writeFileSync(path.join(place.root, '.#image.lck'), ''); // nobody's
+  assert.equal((await place.metadata()).hostname, undefined);
 });
 
 test('what is missing or broken says nothing', async () => {
@@ -273,7 +285,7 @@ test('a disk that is protected is for systemd-dissect to look into', () => {
   writeFileSync(file, gptDisk([{ type: 'root', contents: Buffer.alloc(1 << 20) }, { type: 'rootVerity', contents: Buffer.alloc(1 << 20) }]));
   const script = `
     import { readMetadata } from '${new URL('../../src/host/images/read-metadata.js', import.meta.url).href}';
-    try { console.log(JSON.stringify(readMetadata({ name: 'disk', path: process.argv[1], type: 'raw' }))); }
+    try { console.log(JSON.stringify(readMetadata({ name: 'disk', path: process.argv[1], type: 'raw' }, '/nonexistent'))); }
     catch (error) { console.log(error.errno, error.message); }`;
   const lookWith = (program: string | undefined): string => {
     const programs = path.join(place.root, 'programs');

@@ -5,8 +5,8 @@ import fc from 'fast-check';
 import { isNormalizedPath } from '../../src/domain/path.js';
 
 test('paths that say where something is, and others', () => {
-  for (const good of ['/', '/a', '/a/', '/a/b.c/..d', '/…', `/${'a'.repeat(4094)}`]) assert.ok(isNormalizedPath(good), good);
-  for (const bad of ['', 'a', '.', '//', '/a//b', '/.', '/a/..', '/a/../b', '/./a', '/a\0b', `/${'a'.repeat(4095)}`, `/${'ü'.repeat(2048)}`]) {
+  for (const good of ['/', '/a', '/a/', '/a/b.c/..d', '/…', `/${'a'.repeat(255)}`, '/a'.repeat(2047)]) assert.ok(isNormalizedPath(good), good);
+  for (const bad of ['', 'a', '.', '//', '/a//b', '/.', '/a/..', '/a/../b', '/./a', '/a\0b', `/${'a'.repeat(256)}`, `/${'ü'.repeat(128)}/b`, '/a'.repeat(2048)]) {
     assert.ok(!isNormalizedPath(bad), bad);
   }
 });

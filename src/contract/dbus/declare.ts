@@ -22,6 +22,8 @@ export interface PropertyDeclaration<S extends string = string> {
   readonly emitsChanged: EmitsChanged;
   /** Who may set it; absent: nobody. */
   readonly set: Authorization | undefined;
+  /** For those who know of it: neither the introspection data nor GetAll show it. */
+  readonly hidden: boolean;
 }
 
 export interface SignalDeclaration<A extends Arguments = Arguments> {
@@ -56,9 +58,9 @@ export function method<const I extends Arguments, const O extends Arguments>(dec
 export function property<const S extends string>(
   type: S,
   emitsChanged: EmitsChanged,
-  options: { set?: Authorization } = {},
+  options: { set?: Authorization; hidden?: boolean } = {},
 ): PropertyDeclaration<S> {
-  return { type, emitsChanged, set: options.set };
+  return { type, emitsChanged, set: options.set, hidden: options.hidden ?? false };
 }
 
 export function signal<const A extends Arguments>(args: A): SignalDeclaration<A> {

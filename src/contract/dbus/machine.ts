@@ -10,6 +10,7 @@ export const machineInterface = dbusInterface('org.freedesktop.machine1.Machine'
     TimestampMonotonic: property('t', 'const'),
     Service: property('s', 'const'),
     Unit: property('s', 'const'),
+    Scope: property('s', 'const', { hidden: true }), // what Unit was called first
     Subgroup: property('s', 'const'),
     Leader: property('u', 'const'),
     LeaderPIDFDId: property('t', 'const'),

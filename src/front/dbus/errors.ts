@@ -12,10 +12,11 @@ const names: Readonly<Record<Exclude<FailureKind, 'system'>, string>> = {
   'no-such-user': `${machine1}NoSuchUser`,
   'no-such-execution': 'io.machined.NoSuchExecution',
   'no-such-user-mapping': `${machine1}NoSuchUserMapping`,
-  // the original has one name for users and groups, and for "none of mine" and "the host's"
-  'no-such-group-mapping': `${machine1}NoSuchUserMapping`,
+  'no-such-group-mapping': `${machine1}NoSuchGroupMapping`,
+  'group-not-mapped': `${machine1}NoSuchUserMapping`, // as the original has it
+  // the original has one name for "none of mine" and "the host's"
   'user-in-host-range': `${machine1}NoSuchUserMapping`,
-  'group-in-host-range': `${machine1}NoSuchUserMapping`,
+  'group-in-host-range': `${machine1}NoSuchGroupMapping`,
   'no-private-networking': `${machine1}NoPrivateNetworking`,
   'no-os-release': `${standard}FileNotFound`,
   'no-uid-shift': `${machine1}NoUIDShift`,
@@ -72,4 +73,11 @@ export class CallError extends Error {
     super(message);
     this.errorName = standard + shortName;
   }
+}
+
+/** A message for a terminal: control characters but tab and newline as '\\x1b', each byte of their UTF-8 like this. */
+export function printable(message: string): string {
+  return message.replace(/[\u0001-\u0008\u000b-\u001f\u007f-\u009f]/g, (character) =>
+    Array.from(Buffer.from(character), (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
+  );
 }

@@ -1,4 +1,4 @@
-import { invalidArgument, isFailure, systemFailure } from '../../domain/failure.js';
+import { invalidArgument, isFailure, systemFailure, type Failure } from '../../domain/failure.js';
 import type { MachineClass } from '../../domain/machine.js';
 import {
   checkMachineClass,
@@ -39,7 +39,7 @@ export function readExtendedProperties(
   for (const [property, { signature, value }] of properties) {
     const expected = Object.hasOwn(signatures, property) ? signatures[property] : undefined;
     if (expected === undefined) throw invalidArgument(property, `Unknown property '${property}'`);
-    if (signature !== expected) throw systemFailure('ENXIO', 'No such device or address');
+    if (signature !== expected) throw wrongType(property);
     values[property] = checkProperty(property, value);
   }
   const text = (property: string) => (values[property] as string | undefined) ?? '';
@@ -59,6 +59,11 @@ export function readExtendedProperties(
   return { registration, leader: openNamedLeader(values, processes) };
 }
 
+function wrongType(property: string): Failure {
+  if (property === 'Id') return invalidArgument('id', 'Invalid machine ID parameter');
+  return systemFailure('ENXIO', 'No such device or address');
+}
+
 function checkProperty(property: string, value: unknown): unknown {
   switch (property) {
     case 'Id':
@@ -76,12 +81,12 @@ function checkProperty(property: string, value: unknown): unknown {
   }
 }
 
-/** By pidfd, or by PID and the inode of its pidfd; a PID alone might mean another process by now. */
+/** By pidfd, or by PID and the inode of its pidfd; a PID alone might mean another process by now. 0 is as if not given. */
 function openNamedLeader(values: Readonly<Record<string, unknown>>, processes: Processes): ProcessHandle | undefined {
-  const pid = values['LeaderPID'] as number | undefined;
+  const pid = (values['LeaderPID'] as number | undefined) || undefined;
   const pidfd = values['LeaderPIDFD'] as number | undefined;
-  const pidfdId = values['LeaderPIDFDID'] as bigint | undefined;
-  if (pidfd !== undefined) return openByDescriptor(processes, pidfd, pid);
+  const pidfdId = (values['LeaderPIDFDID'] as bigint | undefined) || undefined;
+  if (pidfd !== undefined) return openByDescriptor(processes, pidfd, { pid, pidfdId });
   if (pid === undefined && pidfdId === undefined) return undefined;
   if (pid === undefined || pidfdId === undefined) {
     throw invalidArgument(
@@ -95,18 +100,38 @@ function openNamedLeader(values: Readonly<Record<string, unknown>>, processes: P
   throw systemFailure('ESRCH', `Failed to pin process ${pid} by PIDFDID ${pidfdId}: No such process`);
 }
 
-function openByDescriptor(processes: Processes, pidfd: number, pid: number | undefined): ProcessHandle {
-  const leader = processes.openPidFd(pidfd);
-  const problem = problemWith(leader, pid);
+/** What is said of a process that is given as a pidfd. */
+interface Claims {
+  readonly pid: number | undefined;
+  readonly pidfdId: bigint | undefined;
+}
+
+function openByDescriptor(processes: Processes, pidfd: number, claims: Claims): ProcessHandle {
+  const leader = openPidFd(processes, pidfd);
+  const problem = problemWith(leader, claims);
   if (problem === undefined) return leader;
   leader[Symbol.dispose]();
   throw problem;
 }
 
-function problemWith(leader: ProcessHandle, pid: number | undefined): Error | undefined {
-  if (leader.identity.pid === 1) return invalidArgument('leader', 'Invalid leader PID');
-  if (pid === undefined || pid === leader.identity.pid) return undefined;
-  return invalidArgument('leader', 'LeaderPID and LeaderPIDFD refer to different processes');
+function openPidFd(processes: Processes, pidfd: number): ProcessHandle {
+  try {
+    return processes.openPidFd(pidfd);
+  } catch (error) {
+    if (!isFailure(error, 'system') || error.errno !== 'EBADF') throw error;
+    throw systemFailure('ENOTTY', `Failed to parse PIDFD ${pidfd}: Inappropriate ioctl for device`, error);
+  }
+}
+
+function problemWith({ identity }: ProcessHandle, { pid, pidfdId }: Claims): Failure | undefined {
+  if (identity.pid === 1) return invalidArgument('leader', 'Invalid leader PID');
+  if (pid !== undefined && pid !== identity.pid) {
+    return invalidArgument('leader', 'LeaderPID and LeaderPIDFD refer to different processes');
+  }
+  if (pidfdId !== undefined && pidfdId !== identity.pidfdId) {
+    return invalidArgument('leader', 'LeaderPIDFDID does not match the inode number of LeaderPIDFD');
+  }
+  return undefined;
 }
 
 /** 0 is the caller: undefined. Throws Failure 'invalid-argument' for PID 1, 'system' (ESRCH) if there is no such process. */

@@ -11,7 +11,7 @@ export function describeNode(interfaces: readonly BoundInterface<never>[], child
 function describeInterface(declaration: InterfaceDeclaration): InterfaceDescription {
   return {
     name: declaration.name,
-    properties: Object.entries(declaration.properties).map(([name, property]) => ({
+    properties: Object.entries(declaration.properties).filter(([, property]) => !property.hidden).map(([name, property]) => ({
       name,
       type: property.type,
       access: property.set === undefined ? 'read' : 'readwrite',

@@ -16,9 +16,7 @@ export function logControlObject(log: Log): ObjectKind<Log> {
   };
   const writers = {
     LogLevel: (value: unknown) => {
-      const level = logLevelNames.findIndex((name) => name === value);
-      if (level < 0) throw invalidArgument('level', `Invalid log level '${String(value)}'`);
-      log.level = level as LogLevel;
+      log.level = parseLogLevel(String(value));
     },
     LogTarget: (value: unknown) => {
       const target = logTargets.find((name) => name === value);
@@ -27,4 +25,11 @@ export function logControlObject(log: Log): ObjectKind<Log> {
     },
   };
   return { interfaces: [bindInterface(logControlInterface, {}, readers, writers)], find: () => log };
+}
+
+/** A name, or its number. Throws Failure 'invalid-argument'. */
+function parseLogLevel(text: string): LogLevel {
+  const level = /^[0-7]$/.test(text) ? Number(text) : logLevelNames.findIndex((name) => name === text);
+  if (level < 0) throw invalidArgument('level', `Invalid log level '${text}'`);
+  return level as LogLevel;
 }

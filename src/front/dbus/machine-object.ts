@@ -22,6 +22,7 @@ const readers: Readers<typeof machineInterface, Machine> = {
   TimestampMonotonic: (machine) => machine.timestamp.monotonic,
   Service: (machine) => machine.service,
   Unit: (machine) => machine.unit,
+  Scope: (machine) => machine.unit,
   Subgroup: (machine) => machine.subgroup,
   Leader: (machine) => machine.leader.pid,
   LeaderPIDFDId: (machine) => machine.leader.pidfdId ?? 0n,
@@ -103,7 +104,7 @@ async function findOwn(machines: Machines, call: IncomingCall): Promise<Machine 
   try {
     return await machines.byPid(0, call);
   } catch (error) {
-    if (isFailure(error)) return machines.find('self'); // a machine may have that name
+    if (isFailure(error)) return undefined;
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import {
   checkNetworkInterfaces,
   checkRootDirectory,
 } from '../../domain/registration.js';
+import { systemFailure } from '../../domain/failure.js';
 import { checkImageName, type Image } from '../../domain/image.js';
 import type { Machine, MachineClass } from '../../domain/machine.js';
 import { noVsockCid } from '../../domain/machine.js';
@@ -67,10 +68,16 @@ function lookups({ machines }: ManagerServices) {
   return {
     GetMachine: (_: ManagerServices, { name }: { name: string }) => ({ machine: machinePath(machines.byName(name).name) }),
     GetMachineByPID: async (_: ManagerServices, { pid }: { pid: number }, call: IncomingCall) => ({
-      machine: machinePath((await machines.byPid(pid, call)).name),
+      machine: machinePath((await machines.byPid(checkPid(pid), call)).name),
     }),
     ListMachines: () => ({ machines: rows.of(machines.all()) }),
   };
+}
+
+/** Throws Failure 'system' (EINVAL): no pid_t has that number. */
+function checkPid(pid: number): number {
+  if (pid > 0x7fffffff) throw systemFailure('EINVAL', 'Invalid argument');
+  return pid;
 }
 
 type MachineRow = readonly [name: string, className: string, service: string, path: string];

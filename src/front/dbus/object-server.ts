@@ -6,7 +6,7 @@ import type { Log } from '../../ports/log.js';
 import { WireError } from '../../wire/dbus/errors.js';
 import type { ReceivedCall } from '../../wire/dbus/received.js';
 import type { Variant } from '../../wire/dbus/value.js';
-import { CallError, errorReply } from './errors.js';
+import { CallError, errorReply, printable } from './errors.js';
 import type { IncomingCall } from './incoming.js';
 import { describeNode } from './introspection.js';
 import type { BoundInterface, BoundMethod, BoundProperty, ObjectKind } from './objects.js';
@@ -91,12 +91,12 @@ export class ObjectServer {
   #fail(message: ReceivedCall, error: unknown): void {
     this.#closePassed(message);
     if (error instanceof CallError) {
-      this.#ports.bus.replyError(message, error.errorName, error.message);
+      this.#ports.bus.replyError(message, error.errorName, printable(error.message));
       return;
     }
     if (isFailure(error)) {
       const { name, message: text } = errorReply(error);
-      this.#ports.bus.replyError(message, name, text);
+      this.#ports.bus.replyError(message, name, printable(text));
       return;
     }
     // A bug: the caller learns that it failed, the log learns why, and everybody else is served on.
@@ -107,6 +107,7 @@ export class ObjectServer {
 
   #answer(message: ReceivedCall): Reply | Promise<Reply> {
     if (message.interface === 'org.freedesktop.DBus.Peer') return this.#answerPeer(message);
+    checkStandardArguments(message);
     const call = this.#callOf(message, anyone);
     const node = this.#tree.node(message.path);
     if (node === undefined) throw unknownObject(message.path);
@@ -148,7 +149,6 @@ export class ObjectServer {
   }
 
   async #introspect(message: ReceivedCall, call: IncomingCall): Promise<Reply> {
-    if (message.signature !== '') throw new CallError('InvalidArgs', 'Expected no parameters');
     const node = this.#tree.node(message.path);
     const kind = node?.kind;
     const exists = kind !== undefined && (await kind.find(message.path, call)) !== undefined;
@@ -171,23 +171,21 @@ export class ObjectServer {
   }
 
   async #setProperty(kind: ObjectKind, message: ReceivedCall): Promise<Reply> {
-    if (message.signature !== 'ssv') throw new CallError('InvalidArgs', 'Expected interface and member parameters');
-    const [interfaceName, name, value] = bodyOf(message) as [string, string, Variant];
+    const [interfaceName, name, value] = bodyOf(message) as [string, string, unknown];
     const property = interfaceOf(kind, interfaceName)?.properties.get(name);
     if (property === undefined) throw unknownProperty(interfaceName, name);
     if (property.write === undefined || property.authorization === undefined) {
       throw new CallError('PropertyReadOnly', `Property '${name}' is not writable.`);
     }
+    if (message.signature[2] !== 'v') throw noVariant(name, message.signature[2]);
     const { type } = property.declaration;
-    if (value.signature !== type) {
-      throw new CallError(
-        'InvalidArgs',
-        `Incorrect parameters for property '${name}', expected '${type}', got '${value.signature}'.`,
-      );
+    const { signature: given, value: written } = value as Variant;
+    if (given !== type) {
+      throw new CallError('InvalidArgs', `Incorrect parameters for property '${name}', expected '${type}', got '${given}'.`);
     }
     const call = this.#callOf(message, property.authorization);
     await authorize(this.#ports.authority, call, {});
-    await property.write(value.value, call);
+    await property.write(written, call);
     return noReply;
   }
 
@@ -218,8 +216,34 @@ function bodyOf(message: ReceivedCall): readonly unknown[] {
   }
 }
 
+const interfaceAndMember = { begins: 'ss', expected: 'Expected interface and member parameters' };
+
+/** What the arguments of Properties have to begin with. More of them are passed over. */
+const propertyArguments: Readonly<Record<string, { readonly begins: string; readonly expected: string }>> = {
+  Get: interfaceAndMember,
+  GetAll: { begins: 's', expected: 'Expected interface parameter' },
+  Set: interfaceAndMember,
+};
+
+/** They are looked at before it is known whether there is an object. Throws CallError. */
+function checkStandardArguments({ interface: interfaceName, member, signature }: ReceivedCall): void {
+  if (interfaceName === 'org.freedesktop.DBus.Introspectable' && member === 'Introspect' && signature !== '') {
+    throw new CallError('InvalidArgs', 'Expected no parameters');
+  }
+  if (interfaceName !== 'org.freedesktop.DBus.Properties' || !Object.hasOwn(propertyArguments, member)) return;
+  const wanted = propertyArguments[member];
+  if (wanted !== undefined && !signature.startsWith(wanted.begins)) throw new CallError('InvalidArgs', wanted.expected);
+}
+
+/** `first`: the first character of the type that is there instead, '(' of a structure; undefined: there is none. */
+function noVariant(property: string, first: string | undefined): CallError {
+  const expected = `Incorrect signature when setting property '${property}', expected 'v', got `;
+  // libsystemd prints a NUL where there is nothing, which ends the message
+  const got = first === undefined ? `'` : `'${first === '(' ? 'r' : first}'.`;
+  return new CallError('InvalidSignature', expected + got);
+}
+
 function getProperty(kind: ObjectKind, target: unknown, message: ReceivedCall): Reply {
-  if (message.signature !== 'ss') throw new CallError('InvalidArgs', 'Expected interface and member parameters');
   const [interfaceName, name] = bodyOf(message) as [string, string];
   const property = interfaceOf(kind, interfaceName)?.properties.get(name);
   if (property === undefined) throw unknownProperty(interfaceName, name);
@@ -232,7 +256,6 @@ function valueOf(property: BoundProperty<unknown>, target: unknown): Variant {
 
 /** An empty interface name means all interfaces of the object. */
 function getAllProperties(kind: ObjectKind, target: unknown, message: ReceivedCall): Reply {
-  if (message.signature !== 's') throw new CallError('InvalidArgs', 'Expected interface parameter');
   const [interfaceName] = bodyOf(message) as [string];
   const wanted = interfaceName === '' ? kind.interfaces : kind.interfaces.filter((one) => one.declaration.name === interfaceName);
   if (wanted.length === 0 && interfaceName !== '' && !isStandard(interfaceName)) {
@@ -241,7 +264,7 @@ function getAllProperties(kind: ObjectKind, target: unknown, message: ReceivedCa
   const all = new Map<string, Variant>();
   for (const one of wanted) {
     for (const [name, property] of one.properties) {
-      all.set(name, valueOf(property, target));
+      if (!property.declaration.hidden) all.set(name, valueOf(property, target));
     }
   }
   return { signature: 'a{sv}', body: [all] };

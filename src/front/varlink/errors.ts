@@ -17,6 +17,7 @@ const names: Readonly<Record<Exclude<FailureKind, 'system' | 'invalid-argument'>
   'no-such-execution': 'io.machined.Machine.NoSuchExecution',
   'no-such-user-mapping': `${machine}NoSuchUser`,
   'no-such-group-mapping': `${machine}NoSuchGroup`,
+  'group-not-mapped': `${machine}NoSuchGroup`,
   'user-in-host-range': `${machine}UserInHostRange`,
   'group-in-host-range': `${machine}GroupInHostRange`,
   'no-private-networking': `${machine}NoPrivateNetworking`,

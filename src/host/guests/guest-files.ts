@@ -1,6 +1,6 @@
 // What a helper does with the files of guests. It may wait for ever there: only a helper process may call this.
 import path from 'node:path';
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
 import { UndoStack } from '../../domain/undo.js';
@@ -33,12 +33,12 @@ export interface LocatedCopy {
 }
 
 /** Finds both ends of a copy. Throws Failure 'system': ENOENT if there is no source, or no directory to copy it into. */
-export function locateCopy(leader: ProcessIdentity, { direction, source, destination }: CopyRequest): LocatedCopy {
+export function locateCopy(leader: ProcessIdentity, { machine, direction, source, destination }: CopyRequest): LocatedCopy {
   return explained('', () =>
     inRootOf(leader, (root, rootUser) => {
       using opened = new UndoStack();
       const inGuest = (directory: string) => locateInRoot(root, directory);
-      const inHost = (directory: string) => openSync(directory, O_PATH);
+      const inHost = (directory: string) => explained(`Failed to copy from/to machine '${machine}': `, () => openSync(directory, O_PATH));
       const [findSource, findDestination] = direction === 'to' ? [inHost, inGuest] : [inGuest, inHost];
       const from = keep(opened, findSource(path.dirname(source)));
       const to = keep(opened, findDestination(path.dirname(destination)));
@@ -111,12 +111,14 @@ export function bindMount(leader: ProcessIdentity, request: BindRequest): string
     inRootOf(leader, (root, rootUser, pin) => {
       using opened = new UndoStack();
       const namespace = keep(opened, openSync(`/proc/${leader.pid}/ns/mnt`, 'r'));
+      // What is mounted there would be on the host's own files.
+      if (isOwnNamespace('mnt', namespace)) throw new SystemError(errnos.EINVAL, 'move_mount');
       const userNamespace = keep(opened, openSync(`/proc/${leader.pid}/ns/user`, 'r'));
       pin.assertAlive(); // so that the namespaces are this process's
       const original = keep(opened, openSync(source, O_PATH));
       const mount = keep(opened, cloneMount(original));
       makePrivate(mount, request.readOnly);
-      if (!isOwnUserNamespace(userNamespace)) mapOwnersOrRefuse(mount, userNamespace);
+      if (!isOwnNamespace('user', userNamespace)) mapOwnersOrRefuse(mount, userNamespace);
       const isDirectory = fstatSync(original).isDirectory();
       const find = () => locateDestination(root, request, isDirectory);
       const target = keep(opened, rootUser === undefined ? find() : withFileRightsOf(rootUser.uid, rootUser.gid, find));
@@ -168,13 +170,8 @@ function detachOrExplain(parent: number, name: Buffer, namespace: number, destin
   }
 }
 
-function isOwnUserNamespace(namespace: number): boolean {
-  const own = openSync('/proc/self/ns/user', 'r');
-  try {
-    return fstatSync(own, { bigint: true }).ino === fstatSync(namespace, { bigint: true }).ino;
-  } finally {
-    closeSync(own);
-  }
+function isOwnNamespace(kind: 'mnt' | 'user', namespace: number): boolean {
+  return statSync(`/proc/self/ns/${kind}`, { bigint: true }).ino === fstatSync(namespace, { bigint: true }).ino;
 }
 
 function mapOwnersOrRefuse(mount: number, userNamespace: number): void {

@@ -68,7 +68,7 @@ const tasks: TaskHandlers = {
     changeImage(change, places, meter);
     return { output: null };
   },
-  'image-metadata': ({ image }) => ({ output: readMetadata(image) }),
+  'image-metadata': ({ image, locks }) => ({ output: readMetadata(image, locks) }),
 };
 
 dieWithParent();

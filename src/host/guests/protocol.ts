@@ -36,7 +36,8 @@ export interface Tasks {
   'require-program': Task<{ readonly leader: LeaderText; readonly program: string }, null>;
   /** May take hours. */
   'change-image': Task<{ readonly change: ImageChange; readonly places: ImagePlaces }, null>;
-  'image-metadata': Task<{ readonly image: ImageText }, MetadataText>;
+  /** `locks`: where systemd-nspawn locks what it runs. */
+  'image-metadata': Task<{ readonly image: ImageText; readonly locks: string }, MetadataText>;
 }
 
 interface Task<Input, Output> {

@@ -2,14 +2,17 @@ import { isFailure, systemFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import type { ImageContents, ImageMetadata } from '../../ports/images.js';
 import type { HelperPool } from '../guests/helper-pool.js';
+import { imagePlaces } from './host-image-changes.js';
 
 /** Looks into images in helper processes: a file system can keep whoever walks its paths waiting. */
 export class HostImageContents implements ImageContents {
   readonly #helpers: HelperPool;
+  readonly #locks: string;
 
-  /** The pool's owner disposes of it. */
-  constructor(helpers: HelperPool) {
+  /** The pool's owner disposes of it. `locks`: where systemd-nspawn locks what it runs. */
+  constructor(helpers: HelperPool, locks = imagePlaces.locks) {
     this.#helpers = helpers;
+    this.#locks = locks;
   }
 
   async metadata({ name, path, type }: Image): Promise<ImageMetadata> {
@@ -26,7 +29,7 @@ export class HostImageContents implements ImageContents {
 
   async #ask(image: Pick<Image, 'name' | 'path' | 'type'>) {
     try {
-      return (await this.#helpers.ask('image-metadata', { image })).output;
+      return (await this.#helpers.ask('image-metadata', { image, locks: this.#locks })).output;
     } catch (error) {
       if (!isFailure(error, 'system')) throw error;
       throw systemFailure(error.errno ?? 'EIO', `Failed to read image metadata: ${error.message}`, error);

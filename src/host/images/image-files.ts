@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants, lstatSync, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { entriesOfName } from '../../domain/image-entry.js';
+import { canBeFile, entriesOfName } from '../../domain/image-entry.js';
 import { Descriptor } from '../guests/tree-copy.js';
-import { errnoNameOf } from '../kernel/system-error.js';
+import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { SearchDirectory } from './search-directory.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
 
@@ -65,8 +65,9 @@ function realPathOf(file: string): string | undefined {
   }
 }
 
-/** Whether there is an image of that name. */
+/** Whether there is an image of that name. Throws SystemError EINVAL: there can be none. */
 export function isTaken(name: string, { directories }: ImagePlaces): boolean {
+  if (!canBeFile(name)) throw new SystemError(errnos.EINVAL, 'openat', name);
   return directories.some((directory) => new SearchDirectory(directory).filesOfName(name).some((file) => file.look() !== undefined));
 }
 

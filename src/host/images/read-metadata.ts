@@ -10,6 +10,7 @@ import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import { openDiskTrees, ProtectedDiskError, type DiskTrees } from './disk-root.js';
 import { dissect } from './dissect.js';
 import type { ImageText } from './image-change.js';
+import { refuseLocked } from './image-locks.js';
 
 const O_PATH = 0o10000000;
 const longestHostname = 64; // HOST_NAME_MAX
@@ -25,10 +26,11 @@ export interface MetadataText {
 /**
  * Looks into an image that is a tree of files, or a disk with one; links in it lead nowhere else. A file that cannot be
  * read or understood says nothing. It may wait for ever: only a helper process may call this. Throws Failure 'system'; what
- * a disk is refused with, see openDiskTrees, and ENOMEDIUM: there is no operating system on it.
+ * a disk is refused with, see openDiskTrees, ENOMEDIUM: there is no operating system on it, and EBUSY: somebody runs it.
  */
-export function readMetadata(image: ImageText): MetadataText {
+export function readMetadata(image: ImageText, locks: string): MetadataText {
   try {
+    if (image.name !== hostImageName) refuseLocked(image, locks);
     return image.type === 'raw' || image.type === 'block' ? readDisk(image) : readDirectory(image);
   } catch (error) {
     const code = errnoNameOf(error);

@@ -465,7 +465,7 @@ function isRunning(pid: number): boolean {
 /** The property that systemd does not know, as it says in "Cannot set property X, or unknown property." */
 function unknownPropertyIn(error: unknown): string | undefined {
   if (!isBusError(error, propertyReadOnly)) return undefined;
-  return /^Cannot set property ([A-Za-z0-9]+),/.exec(error.message)?.[1];
+  return /^Cannot set property (.*), or unknown property\.$/s.exec(error.message)?.[1];
 }
 
 /** 'reloading', 'refreshing', 'maintenance' and the states on the way there and back are all alive. */
