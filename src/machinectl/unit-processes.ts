@@ -1,7 +1,7 @@
 // The processes of a machine: systemd is asked, and the cgroup file system where there is no systemd.
-import { readdirSync, readFileSync } from 'node:fs';
 import { isMachinedError } from '../client/error.js';
 import type { UnitProcess } from './cgroup-tree.js';
+import { processesOf, readText, unitCgroup } from './cgroups.js';
 import type { Registry } from './registry.js';
 import { systemdManager, systemdPath, systemdService } from './systemd.js';
 
@@ -16,11 +16,10 @@ export async function readUnitProcesses(registry: Registry, unit: string, subgro
   try {
     const { processes } = await registry.client(systemdService).call(systemdManager, systemdPath, 'GetUnitProcesses', { name: unit });
     const all = processes.map(([cgroup, pid, commandLine]) => ({ cgroup, pid, commandLine }));
-    const root = unitRoot(all, unit);
-    return { processes: all, root: subgroup === '' ? root : `${root}/${subgroup}` };
+    return { processes: all, root: below(unitRoot(all, unit), subgroup) };
   } catch (error) {
     if (!isMachinedError(error)) throw error;
-    return registry.target.transport === 'local' ? readCgroup(leader) : undefined;
+    return registry.target.transport === 'local' ? readCgroup(unit, subgroup, leader) : undefined;
   }
 }
 
@@ -38,34 +37,24 @@ function unitRoot(processes: readonly UnitProcess[], unit: string): string {
 /** Processes that are shown of a machine without systemd; more than that nobody reads. */
 const mostProcesses = 1024;
 
-function readCgroup(leader: number): ProcessTree | undefined {
-  try {
-    const own = /^0::(.*)$/m.exec(readFileSync(`/proc/${leader}/cgroup`, 'utf8'))?.[1];
-    if (own === undefined || own === '/') return undefined;
-    const processes: UnitProcess[] = [];
-    collect(own, processes);
-    return { processes, root: own };
-  } catch {
-    return undefined; // it has ended, or cgroups are not mounted where everybody has them
+function readCgroup(unit: string, subgroup: string, leader: number): ProcessTree | undefined {
+  const cgroup = unitCgroup(leader, unit);
+  if (cgroup === undefined) return undefined;
+  const processes: UnitProcess[] = [];
+  for (const process of processesOf(cgroup)) {
+    if (processes.length >= mostProcesses) break;
+    processes.push({ ...process, commandLine: commandLineOf(process.pid) });
   }
+  return { processes, root: below(cgroup.path, subgroup) };
 }
 
-function collect(cgroup: string, processes: UnitProcess[]): void {
-  const directory = `/sys/fs/cgroup${cgroup}`;
-  for (const pid of readFileSync(`${directory}/cgroup.procs`, 'utf8').split('\n').filter((line) => line !== '')) {
-    if (processes.length >= mostProcesses) return;
-    processes.push({ cgroup, pid: Number(pid), commandLine: commandLineOf(pid) });
-  }
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) collect(`${cgroup}/${entry.name}`, processes);
-  }
+function below(cgroup: string, subgroup: string): string {
+  return subgroup === '' ? cgroup : `${cgroup}/${subgroup}`;
 }
 
-function commandLineOf(pid: string): string {
-  try {
-    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter((word) => word !== '');
-    return words.length > 0 ? words.join(' ') : `[${readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd()}]`;
-  } catch {
-    return 'n/a'; // it has ended
-  }
+function commandLineOf(pid: number): string {
+  const words = readText(`/proc/${pid}/cmdline`).split('\0').filter((word) => word !== '');
+  if (words.length > 0) return words.join(' ');
+  const name = readText(`/proc/${pid}/comm`).trimEnd();
+  return name === '' ? 'n/a' : `[${name}]`; // it has ended
 }

@@ -1,6 +1,6 @@
 // What machines use, as the kernel counts it: cgroup-v2.rst, proc_pid_io(5), proc_pid_net(5).
-import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { processesOf, readText, unitCgroup } from './cgroups.js';
 
 /** Sums since the machine began, but for tasks and memory; undefined is not known. */
 export interface Usage {
@@ -19,44 +19,13 @@ export interface Usage {
 
 /** Of the machine with that leader, and its unit. */
 export function readUsage(leader: number, unit: string): Usage {
-  const directory = cgroupDirectory(leader, unit);
-  const processes = directory === undefined ? [leader] : processesIn(directory);
+  const cgroup = unitCgroup(leader, unit);
+  const directory = cgroup?.directory;
+  const processes = cgroup === undefined ? [leader] : [...processesOf(cgroup)].map(({ pid }) => pid);
   const cpu = directory === undefined ? undefined : fieldOf(readText(path.join(directory, 'cpu.stat')), 'usage_usec');
   const [read, written] = readTraffic(directory, processes);
   const [received, sent] = readNetwork(leader);
   return { tasks: processes.length, cpu, memory: readMemory(directory, processes), read, written, received, sent };
-}
-
-/** That of the unit, which its leader is in or below; the leader's own where it is in another. */
-function cgroupDirectory(leader: number, unit: string): string | undefined {
-  const mount = cgroupMount();
-  const own = /^0::(\/.+)$/m.exec(readText(`/proc/${leader}/cgroup`))?.[1];
-  if (mount === undefined || own === undefined) return undefined;
-  const parts = own.split('/');
-  const index = parts.indexOf(unit);
-  return path.join(mount, ...(index < 0 ? parts : parts.slice(0, index + 1)));
-}
-
-function cgroupMount(): string | undefined {
-  for (const line of readText('/proc/self/mountinfo').split('\n')) {
-    const [before = '', after = ''] = line.split(' - ');
-    if (after.startsWith('cgroup2 ')) return before.split(' ')[4];
-  }
-  return undefined;
-}
-
-function processesIn(directory: string): readonly number[] {
-  const own = readText(path.join(directory, 'cgroup.procs')).split('\n').filter((line) => line !== '').map(Number);
-  return [...own, ...childrenOf(directory).flatMap((child) => processesIn(child))];
-}
-
-function childrenOf(directory: string): readonly string[] {
-  try {
-    const entries = readdirSync(directory, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => path.join(directory, name));
-  } catch {
-    return []; // it has gone meanwhile
-  }
 }
 
 /** Where the kernel does not count a cgroup's memory, what its processes have in it. */
@@ -101,13 +70,4 @@ function matchNumber(text: string, pattern: RegExp): number | undefined {
 function sum(values: readonly (number | undefined)[], factor: number): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((total, value) => total + value, 0) * factor;
-}
-
-/** '' for what is not there, or not for us. */
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -238,6 +238,12 @@ test('where no systemd runs, machines are seen and ended; what takes systemd say
   );
   assert.match((await machinectl('list', '--no-legend')).stdout, /^boxed container/);
   assert.match((await machinectl('status', 'boxed')).stdout, new RegExp(`Unit: machine-boxed\\.scope\\n\\t\\t  └─${leader} sleep infinity\\n`));
+  // As on hosts with cgroup v1, which have v2 beside it: the tree is where the mount table says.
+  const elsewhere = `mkdir -p /tmp/unified; mount -t cgroup2 none /tmp/unified; umount -l /sys/fs/cgroup; ${own} --no-pager`;
+  const shown = await host.succeed(['unshare', '--mount', 'sh', '-euc', `${elsewhere} status boxed`]);
+  assert.match(shown, new RegExp(`└─${leader} sleep infinity`));
+  const [used] = JSON.parse(await host.succeed(['unshare', '--mount', 'sh', '-euc', `${elsewhere} --json=short top`])) as [{ tasks: number }];
+  assert.equal(used.tasks, 1);
 
   await host.succeed(['mkdir', '-p', '/var/lib/machines/tree/usr']);
   for (const verb of ['start', 'enable', 'disable']) {

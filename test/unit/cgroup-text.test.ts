@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { isFailure } from '../../src/domain/failure.js';
 import { placeOfCgroup } from '../../src/host/units/cgroup-path.js';
 import { settingsOf } from '../../src/host/units/cgroup-properties.js';
-import { parseMountInfo } from '../../src/host/units/cgroup-tree.js';
+import { cgroup2Root } from '../../src/wire/mount-info.js';
 
 test('the unit is the first component that is no slice', () => {
   const places: readonly (readonly [string, string | undefined, string])[] = [
@@ -38,9 +38,9 @@ test('the cgroup v2 tree is found beside others', () => {
     '40 31 0:37 /elsewhere /mnt rw,relatime - cgroup2 cgroup2 rw',
     String.raw`41 31 0:38 / /sys/fs/cgroup/uni\040fied rw,relatime shared:5 master:2 - cgroup2 cgroup2 rw`,
   ].join('\n');
-  assert.equal(parseMountInfo(hybrid), '/sys/fs/cgroup/uni fied');
-  assert.equal(parseMountInfo('31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n'), undefined);
-  assert.equal(parseMountInfo(''), undefined);
+  assert.equal(cgroup2Root(hybrid), '/sys/fs/cgroup/uni fied');
+  assert.equal(cgroup2Root('31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n'), undefined);
+  assert.equal(cgroup2Root(''), undefined);
 });
 
 const infinity = 0xffffffffffffffffn;

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { parseCgroup } from '../kernel/processes.js';
 import { readProcFile } from '../kernel/proc-file.js';
 import { errnoNameOf } from '../kernel/system-error.js';
+import { cgroup2Root } from '../../wire/mount-info.js';
 
 /** A cgroup below which this process may do as it likes. */
 export interface CgroupBase {
@@ -37,20 +38,7 @@ export function findCgroupBase(): CgroupBase | undefined {
 
 /** The directory of the root of the cgroup v2 tree; undefined where none is mounted. */
 export function findCgroupMount(): string | undefined {
-  return parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'));
-}
-
-/**
- * Where all of the cgroup v2 tree that this process's cgroup namespace shows is mounted, also beside cgroup v1
- * hierarchies. Format: proc_pid_mountinfo(5).
- */
-export function parseMountInfo(text: string): string | undefined {
-  for (const line of text.split('\n')) {
-    const [mount = '', source = ''] = line.split(' - ');
-    const [, , , root, mountPoint] = mount.split(' ');
-    if (source.split(' ')[0] === 'cgroup2' && root === '/' && mountPoint !== undefined) return unescapeOctal(mountPoint);
-  }
-  return undefined;
+  return cgroup2Root(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
 /** Makes the controllers available to the children of a cgroup, as far as its own parent and the kernel let it. */
@@ -172,9 +160,4 @@ function isWritable(file: string): boolean {
     if (errnoNameOf(error) === undefined) throw error;
     return false;
   }
-}
-
-/** mountinfo writes blanks and backslashes as \ooo. */
-function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
