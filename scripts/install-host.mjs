@@ -1,4 +1,5 @@
-// Puts the built daemon on this host in the place of systemd-machined, or takes it off again.
+// Puts the built daemon and machinectl on this host in the place of systemd-machined and its machinectl, or takes them off
+// again.
 //
 //   node scripts/install-host.mjs install|uninstall [--root DIR] [--dry-run]
 //
@@ -24,6 +25,7 @@ const enabled = '/etc/systemd/system';
 const ourUnits = ['machined.socket', 'machined.service'];
 const theirUnits = ['systemd-machined.socket', 'systemd-machined.service'];
 const movedAside = '.before-machined';
+const rehash = 'A shell that has run machinectl before may look for it in the old place: hash -r.';
 
 const { positionals, values: options } = parseArgs({
   allowPositionals: true,
@@ -79,12 +81,12 @@ function uninstall() {
   removeAll(manifest.entries);
   systemctl('daemon-reload');
   systemctl('start', manifest.toRestart);
-  say('\nmachined is off this host.');
+  say(`\nmachined is off this host. ${rehash}`);
 }
 
 function checkBuilt() {
-  if (existsSync(path.join(project, 'dist/machined.cjs'))) return;
-  throw new Error("The daemon is not built: run 'npm run build'.");
+  if (['machined', 'machinectl'].every((name) => existsSync(path.join(project, `dist/${name}.cjs`)))) return;
+  throw new Error("This is not built: run 'npm run build'.");
 }
 
 /** The daemon runs as root, with the node that runs this: nobody else may be able to change it. */
@@ -101,7 +103,7 @@ function checkNode() {
  * { kind: 'link', path, target }.
  */
 function plan() {
-  const steps = [...programSteps(), link('/usr/local/bin/machined', '../lib/machined/bin/machined'), ...busSteps()];
+  const steps = [...programSteps(), ...commandSteps(), ...busSteps()];
   if (['/usr/lib/systemd/systemd', '/lib/systemd/systemd'].some(exists)) steps.push(...systemdSteps());
   if (['/sbin/openrc-run', '/usr/sbin/openrc-run'].some(exists)) {
     steps.push(template('openrc/machined', '/etc/init.d/machined', 0o755));
@@ -109,14 +111,34 @@ function plan() {
   return steps;
 }
 
-/** The daemon, and the one library that it uses. */
+/** The daemon and machinectl, and the one library that they use. */
 function programSteps() {
   const library = JSON.parse(readFileSync(path.join(project, 'node_modules/koffi/package.json'), 'utf8'));
   const binaries = Object.keys(library.optionalDependencies ?? {}).map((name) => `node_modules/${name}`);
   return ['package.json', 'bin', 'dist', 'node_modules/koffi', ...binaries]
     .filter((name) => existsSync(path.join(project, name)))
     .flatMap(filesBelow)
-    .map((name) => ({ kind: 'copy', path: `${home}/${name}`, from: path.join(project, name), mode: modeOf(name) }));
+    .map((name) => (name.startsWith('bin/') ? command(name) : copy(name, `${home}/${name}`, modeOf(name))));
+}
+
+/** With the node that runs this: that of a user's PATH, if there is one, may be any. */
+function command(name) {
+  const text = readFileSync(path.join(project, name), 'utf8').replace(/^#!.*/, `#!${process.execPath}`);
+  return { kind: 'text', path: `${home}/${name}`, text, mode: 0o755 };
+}
+
+/**
+ * Every PATH has /usr/local/bin before /usr/bin: machinectl is this project's then, and a distribution's stays where it is,
+ * for whoever names it by its path. Shells look for completions in /usr/local/share first, too.
+ */
+function commandSteps() {
+  const commands = ['machined', 'machinectl'].map((name) => link(`/usr/local/bin/${name}`, `../lib/machined/bin/${name}`));
+  const completions = [
+    ['machinectl.bash', 'bash-completion/completions/machinectl'],
+    ['_machinectl', 'zsh/site-functions/_machinectl'],
+    ['machinectl.fish', 'fish/vendor_completions.d/machinectl.fish'],
+  ];
+  return [...commands, ...completions.map(([file, at]) => copy(`share/completions/${file}`, `/usr/local/share/${at}`, 0o644))];
 }
 
 /** The bus and polkit are told once: where a distribution's package has done so, its files stay. */
@@ -154,6 +176,10 @@ function template(source, target, mode) {
     .replaceAll('@node@', process.execPath)
     .replaceAll('@program@', program);
   return { kind: 'text', path: target, text, mode };
+}
+
+function copy(name, at, mode) {
+  return { kind: 'copy', path: at, from: path.join(project, name), mode };
 }
 
 function link(at, target) {
@@ -303,9 +329,9 @@ function change(what, action) {
 
 function sayWhatIsNext() {
   if (dryRun) return;
-  say(`\nmachined is in ${inRoot(home)}.`);
+  say(`\nmachined is in ${inRoot(home)}, and machinectl is that of it.`);
   say(`To take it off again: npm run uninstall-host${isLive() ? '' : ` -- --root ${root}`}`);
-  if (isLive()) say(`Next, type:\n${nextCommands().map((command) => `  ${command}`).join('\n')}`);
+  if (isLive()) say(`${rehash}\nNext, type:\n${nextCommands().map((words) => `  ${words}`).join('\n')}`);
 }
 
 function nextCommands() {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { bootHost, systemdVersions, untilTrue, type LabHost, type Suite } from './harness.js';
 
+const usersPath = '/usr/local/bin:/usr/bin:/bin';
 // /src is the project, and /opt/node/bin/node the node that runs this test
 const installer = ['node', '/src/scripts/install-host.mjs'];
 
@@ -18,6 +19,9 @@ for (const name of Object.keys(systemdVersions) as Suite[]) {
       await host.succeed([...installer, 'install'], { timeout: 60_000 });
       assert.match(await owner(host), /\/node$/);
       assert.deepEqual(await machines(host), ['before']);
+      // as by somebody whose PATH has no node
+      assert.match(await host.succeed(['machinectl', '--version'], { env: { PATH: usersPath } }), /^machined /);
+      assert.match(await host.succeed(['machinectl', 'list', '--no-legend'], { user: 'testuser', env: { PATH: usersPath } }), /^before /);
       const id = await host.succeed(['systemctl', 'show', '-P', 'Id', 'systemd-machined.service']);
       assert.equal(id, 'machined.service');
 
@@ -36,6 +40,7 @@ for (const name of Object.keys(systemdVersions) as Suite[]) {
       await host.succeed([...installer, 'uninstall'], { timeout: 60_000 });
       assert.match(await owner(host), /\/systemd-machined$/);
       assert.deepEqual(await machines(host), ['before', 'during']);
+      assert.match(await host.succeed(['machinectl', '--version'], { env: { PATH: usersPath } }), /^systemd /);
       assert.deepEqual(await fileList(host), files);
       assert.deepEqual(await activeUnits(host), running);
     });

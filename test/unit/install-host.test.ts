@@ -24,9 +24,11 @@ class Scene implements Disposable {
       cpSync(path.join(projectRoot, part), path.join(this.#project, part), { recursive: true });
     }
     this.#addToProject('package.json', '{"type":"module"}');
-    this.#addToProject('bin/machined', '#!/usr/bin/env node');
-    chmodSync(path.join(this.#project, 'bin/machined'), 0o755);
-    this.#addToProject('dist/machined.cjs', '// one');
+    for (const name of ['machined', 'machinectl']) {
+      this.#addToProject(`bin/${name}`, `#!/usr/bin/env node\n// ${name}\n`);
+      chmodSync(path.join(this.#project, `bin/${name}`), 0o755);
+      this.#addToProject(`dist/${name}.cjs`, '// one');
+    }
     const binaries = { '@koromix/koffi-here': '1', '@koromix/koffi-elsewhere': '1' };
     this.#addToProject('node_modules/koffi/package.json', JSON.stringify({ optionalDependencies: binaries }));
     this.#addToProject('node_modules/@koromix/koffi-here/linux_x64/koffi.node', 'binary');
@@ -105,7 +107,10 @@ test('the program, the library and the binaries that are there are copied, and r
   using scene = debian();
   scene.succeed('install');
   const tree = scene.tree();
-  assert.equal(tree['/usr/local/lib/machined/bin/machined'], '755 #!/usr/bin/env node');
+  for (const name of ['machined', 'machinectl']) {
+    assert.equal(tree[`/usr/local/lib/machined/bin/${name}`], `755 #!${process.execPath}\n// ${name}\n`);
+    assert.equal(scene.read(`/usr/local/bin/${name}`), `#!${process.execPath}\n// ${name}\n`);
+  }
   assert.equal(tree['/usr/local/lib/machined/dist/machined.cjs'], '644 // one');
   assert.ok('/usr/local/lib/machined/node_modules/koffi/package.json' in tree);
   assert.equal(tree['/usr/local/lib/machined/node_modules/@koromix/koffi-here/linux_x64/koffi.node'], '644 binary');
@@ -136,6 +141,24 @@ test('the links are those that the [Install] sections ask for', () => {
     return [...aliases, ...wantedBy.map((target) => `${target}.wants/${unit}`)];
   });
   assert.deepEqual(links.sort(), asked.sort());
+});
+
+test("machinectl and its completions come before a distribution's, and somebody's own moves aside", () => {
+  using scene = debian();
+  scene.add('/usr/bin/machinectl', 'theirs');
+  scene.add('/usr/share/bash-completion/completions/machinectl', 'theirs');
+  scene.add('/usr/local/bin/machinectl', "an administrator's");
+  const before = scene.tree();
+  scene.succeed('install');
+  assert.equal(scene.target('/usr/local/bin/machinectl'), '../lib/machined/bin/machinectl');
+  const completions = { machinectl: 'bash-completion/completions', _machinectl: 'zsh/site-functions', 'machinectl.fish': 'fish/vendor_completions.d' };
+  for (const [name, directory] of Object.entries(completions)) {
+    const source = path.join(projectRoot, 'share/completions', name === 'machinectl' ? 'machinectl.bash' : name);
+    assert.equal(scene.read(`/usr/local/share/${directory}/${name}`), readFileSync(source, 'utf8'));
+  }
+  for (const name of ['/usr/bin/machinectl', '/usr/share/bash-completion/completions/machinectl']) assert.equal(scene.read(name), 'theirs');
+  scene.succeed('uninstall');
+  assert.deepEqual(scene.tree(), before);
 });
 
 test('files that a package has put there stay as they are', () => {
