@@ -68,5 +68,5 @@ export function isEnvironment(assignments: readonly string[]): boolean {
 
 /** Whether it is a user id in decimal, or a name. */
 export function isShellUser(user: string): boolean {
-  return /^[0-9]+$/.test(user) ? isUserId(Number(user)) : isUserName(user);
+  return /^(?:0|[1-9][0-9]*)$/.test(user) ? isUserId(Number(user)) : isUserName(user);
 }

@@ -19,13 +19,12 @@ export function isUserId(id: number): boolean {
 }
 
 /**
- * A name that a user or group may have, in the relaxed sense: not only digits, no colon, slash, control character or
- * blank at the ends. Source: https://systemd.io/USER_NAMES, "Relaxed Mode".
+ * A name that a user or group may have, in the relaxed sense: no number, no hyphen alone, no colon, slash, control
+ * character or blank at the ends. Source: https://systemd.io/USER_NAMES, "Relaxed Mode".
  */
 export function isUserName(name: string): boolean {
-  if (name === '' || name === '.' || name === '..' || name.length > 256) return false;
-  if (/^-?[0-9]+$/.test(name)) return false;
-  if (name.trim() !== name) return false;
+  if (name === '.' || name === '..' || /^-?[0-9]*$/.test(name)) return false;
+  if (name.startsWith(' ') || name.endsWith(' ')) return false;
   return !/[\u0000-\u001f\u007f:/]/.test(name);
 }
 

@@ -79,6 +79,8 @@ export class ImageKeeper {
     if (newName !== undefined) checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name });
     const checked = limit === undefined ? undefined : checkLimit(limit);
+    const isNothing = newName === undefined && readOnly === undefined && checked === undefined;
+    if (isNothing) return; // not even an image that cannot be changed has anything against it
     await this.#changes.update(image, { newName, readOnly, limit: checked });
   }
 

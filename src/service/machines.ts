@@ -44,7 +44,14 @@ export interface RegisterRequest {
 /** How a caller names a machine: by name, by a process in it (pid 0: the caller's own), or both, which have to agree. */
 export interface MachineReference {
   readonly name?: string | undefined;
-  readonly process?: { readonly pid: number; readonly pidfdId: bigint | undefined } | undefined;
+  readonly process?: MemberReference | undefined;
+}
+
+/** What the caller knows of the process; it is no other that has its PID now, and none of another boot. */
+export interface MemberReference {
+  readonly pid: number;
+  readonly pidfdId?: bigint | undefined;
+  readonly bootId?: string | undefined;
 }
 
 /**
@@ -121,7 +128,7 @@ export class Machines implements Disposable {
 
   /** `pid` 0 is the caller. Throws Failure 'no-machine-for-pid'. */
   async byPid(pid: number, call: Pick<Call, 'caller'>): Promise<Machine> {
-    const machine = await this.#byProcess({ pid, pidfdId: undefined }, call);
+    const machine = await this.#byProcess({ pid }, call);
     if (machine === undefined) {
       throw new Failure('no-machine-for-pid', `PID ${pid} does not belong to any known machine`);
     }
@@ -242,10 +249,8 @@ export class Machines implements Disposable {
     throw new Failure('no-such-machine', `No machine '${machine.name}' known`);
   }
 
-  async #byProcess(
-    process: { readonly pid: number; readonly pidfdId: bigint | undefined },
-    call: Pick<Call, 'caller'>,
-  ): Promise<Machine | undefined> {
+  async #byProcess(process: MemberReference, call: Pick<Call, 'caller'>): Promise<Machine | undefined> {
+    if (process.bootId !== undefined && process.bootId !== this.#ports.processes.bootId) return undefined;
     const pid = process.pid === 0 ? (await call.caller()).pid : process.pid;
     if (pid === undefined) return undefined;
     if (process.pidfdId !== undefined) {

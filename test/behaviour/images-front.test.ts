@@ -363,6 +363,7 @@ suite('over Varlink', () => {
     const { root, world } = setup;
     const system = (errno: number, errnoName: string) => ['io.systemd.System', { origin: 'linux', errno, errnoName }] as const;
     await failsWith(call(root, 'Update', { name: '.host', readOnly: true }), ...system(30, 'EROFS'));
+    await call(root, 'Update', { name: '.host' }); // nothing
     await failsWith(call(root, 'Update', { name: 'a-b', newName: '.h' }), ...system(17, 'EEXIST'));
     await failsWith(call(root, 'Update', { name: 'a-b', limit: 1 }), ...system(95, 'EOPNOTSUPP'));
     world.images.failure = 'EOPNOTSUPP';

@@ -203,11 +203,19 @@ suite('over Varlink', () => {
     assert.deepEqual(world.terminals.opened.map(({ use }) => use), ['nothing', 'login', request]);
   });
 
+  test('of several values for one variable the last holds', async () => {
+    await using setup = await setUp();
+    const { client, world } = setup;
+    await open(client, { name: 'one', mode: 'shell', user: 'bob', environment: ['A=1', 'B=', 'A=2=3'] });
+    for (const fd of client.fds.splice(0)) closeSync(fd);
+    assert.deepEqual(world.terminals.opened.at(-1)?.use, { user: 'bob', command: undefined, environment: ['A=2=3', 'B='] });
+  });
+
   test('parameters come first, then the machine, then who may, then whether it can', async () => {
     await using setup = await setUp();
     const { client, user, world } = setup;
     const wrong = 'org.varlink.service.InvalidParameter';
-    for (const [parameter, value] of [['user', 'a:b'], ['user', ''], ['path', 'x'], ['environment', ['x']]] as const) {
+    for (const [parameter, value] of [['user', 'a:b'], ['user', ''], ['user', '0'], ['path', 'x'], ['environment', ['x']]] as const) {
       await failsWith(open(user, { name: 'nope', mode: 'tty', [parameter]: value }), wrong, { parameter });
     }
     await failsWith(open(user, { name: 'nope', mode: 'tty' }), 'io.systemd.Machine.NoSuchMachine');

@@ -42,6 +42,10 @@ test('registration names the parameter that is wrong', async () => {
     ['class', { class: 'host' }], ['id', { id: 'aabb' }], ['id', { id: 12 }], ['leader', { leader: 0 }], ['leader', { leader: 1 }],
     ['leader', { leader: 999_999 }], ['leader', { leader: 2 ** 31 }], ['leader', { leader: {} }],
     ['leaderProcessId', { leaderProcessId: { pid: other } }], ['leaderProcessId', { leaderProcessId: 5 }],
+    ['leaderProcessId', { leaderProcessId: { pid: 0 } }], ['leaderProcessId', { leaderProcessId: { pid: good.leader, pidfdId: null } }],
+    ['controlAddress', { controlAddress: '' }], ['controlAddress', { controlAddress: 'unix:/x' }],
+    ['rootDirectory', { rootDirectory: '/srv//x' }], ['sshPrivateKeyPath', { sshPrivateKeyPath: `/${'k'.repeat(256)}` }],
+    ['controlAddress', { class: 'host', controlAddress: 'x' }],
     ['leaderProcessId', { leaderProcessId: { pid: good.leader, pidfdId: 1 } }],
     ['leaderProcessId', { leaderProcessId: { pid: good.leader, bootId: 'ab'.repeat(16) } }],
     ['ifIndices', { ifIndices: [0] }], ['ifIndices', { ifIndices: ['lo'] }], ['vSockCid', { vSockCid: 1 }],
@@ -52,6 +56,21 @@ test('registration names the parameter that is wrong', async () => {
   for (const [parameter, changed] of wrong) await isInvalid(machine(client, 'Register', { ...good, ...changed }), parameter);
   await isInvalid(machine(client, 'Register', { name: 'one' }), 'class');
   assert.deepEqual([world.machines.size, world.seen.openHandles], [0, 0]);
+});
+
+test('zero in a process id says nothing, and what is said of the supervisor is not looked at', async () => {
+  await using setup = await setUp();
+  const { client, world } = setup;
+  const supervisors = [{ supervisor: 0 }, { supervisor: 'x' }, { supervisor: -5 }, { supervisorProcessId: { pid: 'x', bootId: null } }];
+  for (const [index, supervisor] of supervisors.entries()) {
+    const pid = world.leader(`${index}.service`);
+    const leaderProcessId = { pid, pidfdId: 0, bootId: '0'.repeat(32) };
+    await machine(client, 'Register', { name: `m${index}`, class: 'container', leaderProcessId, ...supervisor });
+    assert.equal((await machine(client, 'List', { pid: leaderProcessId }))['name'], `m${index}`);
+  }
+  const more = { name: 'more', class: 'container', leader: world.leader('more.service') };
+  await isInvalid(machine(client, 'Register', { ...more, supervisor: 1.5 }), 'supervisor');
+  await isInvalid(machine(client, 'Register', { ...more, supervisorProcessId: { pid: true } }), 'supervisorProcessId');
 });
 
 test('describes a machine with all that was said of it, and nothing else', async () => {
@@ -89,6 +108,10 @@ test('a machine is referred to by name, by process, or by both if they agree', a
   await failsWith(nameOf({ pid: { pid: one, pidfdId: 1 } }), none);
   await failsWith(nameOf({ pid: { pid: one }, name: 'two' }), none);
   await failsWith(nameOf({ pid: { pid: 0 } }), none);
+  await failsWith(nameOf({ pid: { pid: 0, pidfdId: 0 } }), none);
+  assert.equal(await nameOf({ pid: { pid: one, bootId: world.processes.bootId } }), 'one');
+  await failsWith(nameOf({ pid: { pid: one, bootId: 'ab'.repeat(16) } }), none);
+  for (const more of [{ pidfdId: 5 }, { pidfdId: null }, { bootId: world.processes.bootId }]) await isInvalid(nameOf({ pid: { pid: 0, ...more } }), 'pid');
   await isInvalid(nameOf({ name: 'a/b' }), 'name');
   await isInvalid(nameOf({ name: null }), 'name');
   await isInvalid(nameOf({ pid: { pid: -1 } }), 'pid');
@@ -105,6 +128,10 @@ test('lists all machines only for whom accepts several replies', async () => {
   assert.deepEqual(all.map(({ name }) => name), ['.host', 'one']);
   const one = await client.callMore('io.systemd.Machine.List', { name: 'one' });
   assert.deepEqual(one.map(({ name }) => name), ['one']);
+  for (const list of ['Machine.List', 'MachineImage.List']) {
+    const upgraded = client.exchange({ method: `io.systemd.${list}`, parameters: { name: 'one' }, upgrade: true });
+    await failsWith(upgraded, 'io.systemd.System', system(117, 'EUCLEAN'));
+  }
 });
 
 test('what is inside of machines is told as far as it can be had, or not at all', async () => {
@@ -266,7 +293,8 @@ test('users and groups of containers have records', async () => {
   await failsWith(find('User', { uid: 701_000, userName: 'vu-a-b-1' }), database('ConflictingRecordFound'));
   await failsWith(find('Group', {}), database('EnumerationNotSupported'));
   await failsWith(find('User', { service: 'io.systemd.Other', uid: 1 }), database('BadService'));
-  for (const userName of ['', 'a:b', '7', ' x']) await isInvalid(find('User', { userName }), 'userName');
+  await failsWith(find('User', { userName: 'x'.repeat(300) }), database('NoRecordFound'));
+  for (const userName of ['', 'a:b', '7', ' x', '-']) await isInvalid(find('User', { userName }), 'userName');
   await isInvalid(find('User', { uidMin: 0 }), 'uidMin');
   await failsWith(user.call(database('GetMemberships'), { service, userName: 'vu-a-b-0' }), database('NoRecordFound'));
 });
@@ -281,6 +309,8 @@ test('ids map both ways at once', async () => {
   }
   assert.deepEqual({ ...(await machine(client, 'MapFrom', { name: 'one', uid: 1, gid: 2 })) }, { uid: 700_001, gid: 700_002 });
   assert.deepEqual({ ...(await machine(client, 'MapFrom', { name: 'one' })) }, {});
+  const interactive = machine(client, 'MapFrom', { name: 'one', uid: 1, allowInteractiveAuthentication: false });
+  await isInvalid(interactive, 'allowInteractiveAuthentication');
   const both = { uid: 900_001, gid: 900_002 };
   assert.deepEqual({ ...(await machine(client, 'MapTo', both)) }, { uid: 1, gid: 2, machineName: 'two' });
   await failsWith(machine(client, 'MapTo', { ...both, gid: 700_002 }), 'io.systemd.Machine.NoSuchMachine');
@@ -330,7 +360,10 @@ test('the hook of resolved answers for containers with addresses', async () => {
   assert.deepEqual(JSON.parse(JSON.stringify(only.rr)), { key: { class: 1, type: 1, name: 'one' }, address: [192, 0, 2, 1] });
   assert.deepEqual([...Buffer.from(only.raw, 'base64')], [3, 111, 110, 101, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 1]);
   assert.equal(((await ask('one', 28))['answer'] as unknown[]).length, 1);
-  for (const [name, type] of [['nope', 1], ['one', 16], ['a..b', 1]] as const) assert.deepEqual({ ...(await ask(name, type)) }, {});
+  for (const name of ['nope', 'ONE', 'one.', '.', '', 'x.nope', 'nope.one.']) assert.deepEqual({ ...(await ask(name, 1)) }, {}, name);
+  for (const name of ['one', 'two', 'vm']) assert.deepEqual({ ...(await ask(name, 16)) }, { rcode: 0, answer: [] }, name);
+  for (const name of ['x.one', 'y.x.two', 'one.vm', '*.one']) assert.deepEqual({ ...(await ask(name, 1)) }, { rcode: 3 }, name);
+  for (const name of ['a..b', '.one', 'one\n', 'x'.repeat(64)]) await isInvalid(ask(name, 1), 'question');
   await failsWith(ask('two', 1), 'io.systemd.System', system(64, 'ENONET'));
   await failsWith(ask('vm', 1), 'io.systemd.System', system(95, 'EOPNOTSUPP'));
   world.guests.behind.set(7, [{ family: 2, bytes: Uint8Array.of(192, 0, 2, 7), interfaceIndex: 3 }]);
@@ -340,6 +373,25 @@ test('the hook of resolved answers for containers with addresses', async () => {
     raw: Buffer.from([5, ...Buffer.from('wired'), 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 0, 2, 7]).toString('base64'),
   }]);
   await isInvalid(ask('.host', 1), 'question');
+
+  type Key = readonly [name: string, type: number, recordClass?: number];
+  const askAll = async (...keys: Key[]) => {
+    const question = keys.map(([name, type, recordClass = 1]) => ({ key: { class: recordClass, type, name } }));
+    const { rcode, answer } = await client.call('io.systemd.Resolve.Hook.ResolveRecord', { question });
+    return [rcode, (answer as unknown[] | undefined)?.length];
+  };
+  const outcomes: readonly (readonly [Key[], readonly unknown[]])[] = [
+    [[['one', 1], ['one', 28]], [0, 2]],
+    [[['x.one', 1], ['one', 1], ['nope', 1]], [0, 1]],
+    [[['nope', 1], ['x.one', 1]], [3, undefined]],
+    [[['one', 1], ['one', 1], ['ONE', 1], ['one.', 1]], [0, 1]],
+    [[['ONE', 1], ['one', 1]], [undefined, undefined]],
+    [[['one', 1, 3]], [0, 0]],
+    [[['two', 1, 255], ['nope', 1]], [0, 0]],
+  ];
+  for (const [keys, outcome] of outcomes) assert.deepEqual(await askAll(...keys), outcome, JSON.stringify(keys));
+  await failsWith(askAll(['one', 1], ['two', 1], ['vm', 1]), 'io.systemd.System', system(64, 'ENONET'));
+  await isInvalid(askAll(), 'question');
 });
 
 test('clients that come, ask, and break off leave nothing behind', async () => {

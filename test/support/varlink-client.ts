@@ -1,9 +1,9 @@
 // A client of Varlink sockets, for tests: one call after the other.
 import { connectUnix } from '../../src/host/kernel/unix-socket.js';
 import type { ByteStream } from '../../src/ports/stream.js';
-import { call, parseReply, type CallFlags, type Reply } from '../../src/wire/varlink/call.js';
+import { call, parseReply, type Reply } from '../../src/wire/varlink/call.js';
 import { encodeFrame, FrameReader } from '../../src/wire/varlink/framing.js';
-import type { JsonObject } from '../../src/wire/varlink/json.js';
+import type { JsonObject, WritableObject } from '../../src/wire/varlink/json.js';
 
 /** The server answered with an error. */
 export class VarlinkFailure extends Error {
@@ -49,13 +49,13 @@ export class VarlinkClient implements Disposable {
 
   /** Resolves with the parameters of the reply; rejects with VarlinkFailure. */
   async call(method: string, parameters: object = {}, fds: readonly number[] = []): Promise<JsonObject> {
-    const [only] = await this.#exchange(method, parameters, {}, fds);
+    const [only] = await this.exchange(call(method, parameters), fds);
     return only as JsonObject;
   }
 
   /** With the parameters of all replies. */
   callMore(method: string, parameters: object = {}, fds: readonly number[] = []): Promise<JsonObject[]> {
-    return this.#exchange(method, parameters, { more: true }, fds);
+    return this.exchange(call(method, parameters, { more: true }), fds);
   }
 
   /** Calls back for every reply, for as long as the client is not disposed of. */
@@ -73,7 +73,8 @@ export class VarlinkClient implements Disposable {
     this.#fail(new Error('the client has closed the connection'));
   }
 
-  #exchange(method: string, parameters: object, flags: CallFlags, fds: readonly number[]): Promise<JsonObject[]> {
+  /** Sends any message, and resolves with the parameters of all replies. */
+  exchange(message: WritableObject, fds: readonly number[] = []): Promise<JsonObject[]> {
     const replies: JsonObject[] = [];
     return new Promise((resolve, reject) => {
       if (this.#over) return reject(new Error('the connection is over'));
@@ -84,7 +85,7 @@ export class VarlinkClient implements Disposable {
         },
         fail: reject,
       });
-      this.#stream.write(encodeFrame(call(method, parameters, flags)), fds);
+      this.#stream.write(encodeFrame(message), fds);
     });
   }
 

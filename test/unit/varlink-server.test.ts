@@ -257,7 +257,7 @@ test('a stream of events goes on until the client hangs up, and is let go of the
   assert.deepEqual([source.started, source.returned, server.connections], [1, 1, 0]);
 });
 
-test('a half-closed client gets no events: it would have to be held for ever', async () => {
+test('a half-closed client gets events until it hangs up', async () => {
   for (const order of ['before', 'after'] as const) {
     const source = eventSource();
     const slow = gate();
@@ -271,6 +271,32 @@ test('a half-closed client gets no events: it would have to be held for ever', a
     slow.open(ok);
     await turn();
     if (order === 'after') stream.endInput();
+    await turn();
+    stream.takeText();
+    source.emit({ n: 1 });
+    await turn();
+    assert.equal(stream.takeText(), frame({ parameters: { n: 1 }, continues: true }), order);
+    stream.hangUp();
+    await turn();
+    await turn();
+    assert.deepEqual([source.started, source.returned, server.connections], [1, 1, 0], order);
+  }
+});
+
+test('a client that sends what is no message gets no events: nobody would notice when it has gone', async () => {
+  for (const order of ['before', 'after'] as const) {
+    const source = eventSource();
+    const slow = gate();
+    const { server, connect } = serve(async (call) => {
+      if (call.method === 'slow') return slow.outcome;
+      return { kind: 'stream', parameters: source.events };
+    });
+    const stream = connect();
+    stream.send(named('slow') + frame({ method: 'a', more: true }));
+    if (order === 'before') stream.send('garbage\0');
+    slow.open(ok);
+    await turn();
+    if (order === 'after') stream.send('garbage\0');
     await turn();
     assert.equal(server.connections, 0, order);
     assert.equal(source.started, source.returned, order);

@@ -3,7 +3,6 @@ import { isMachineName } from '../../domain/name.js';
 import {
   arrayOf,
   boolean,
-  custom,
   enumeration,
   error,
   integer,
@@ -18,16 +17,19 @@ import {
 import { anyone, login, openPty, polkit } from '../authorization.js';
 import {
   absolutePath,
-  environmentList,
+  ignored,
   interactiveField,
   machineId,
+  namedProcess,
   normalizedPath,
+  overridingEnvironment,
   processId,
   referenceFields,
+  refused,
   signalNumber,
   timestamp,
   userId,
-  userNameOrId,
+  userName,
 } from './types.js';
 
 const machineClass = enumeration('MachineClass', 'What kind of machine it is.', {
@@ -60,12 +62,8 @@ const address = structure('Address', 'A network address.', {
   address: required(arrayOf(integer()), 'Its 4 or 16 bytes, in network order.'),
 });
 
-/** The class of a machine that somebody registers: 'host' is described but refused. */
-const registeredClass = custom(machineClass, (value) => (value === 'container' || value === 'vm' ? value : undefined));
-
 /** PID 1 is the host's: no machine's leader. */
 const leaderPid = integer({ minimum: 2, maximum: 0x7fffffff, text: true });
-const anyPid = integer({ minimum: 1, maximum: 0x7fffffff, text: true });
 const interfaceIndex = integer({ minimum: 1, maximum: 0x7fffffff });
 const vsockCid = refined(integer({ text: true }), isRegularVsockCid);
 const registeredName = refined(string, isMachineName);
@@ -85,19 +83,19 @@ export const machineVarlink = varlinkInterface({
         name: required(registeredName, 'Its name, which no other machine has.'),
         id: nullable(machineId, 'Its machine id, 32 hexadecimal digits.'),
         service: nullable(string, 'What software registers it.'),
-        class: required(registeredClass),
+        class: required(machineClass, '', { check: (value) => value !== 'host' }),
         leader: nullable(leaderPid, 'The PID of its leader; if neither this nor leaderProcessId is given, the caller is it.', {
           acceptsNull: true,
         }),
-        leaderProcessId: nullable(processId, 'Its leader, safe from PID reuse. Has to agree with leader if both are given.'),
-        supervisor: nullable(anyPid, 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
-        supervisorProcessId: nullable(processId, 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
+        leaderProcessId: nullable(namedProcess, 'Its leader, safe from PID reuse. Has to agree with leader if both are given.'),
+        supervisor: nullable(ignored(integer()), 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
+        supervisorProcessId: nullable(ignored(processId), 'Ignored: the supervisor is whoever calls.', { acceptsNull: true }),
         rootDirectory: nullable(normalizedPath, 'Where its root directory is on the host.'),
         ifIndices: nullable(arrayOf(interfaceIndex), 'The host\'s network interfaces that lead to it.'),
         vSockCid: nullable(vsockCid, 'Its AF_VSOCK CID.'),
         sshAddress: nullable(string, 'Where ssh reaches it.'),
         sshPrivateKeyPath: nullable(absolutePath, 'The private key with which ssh reaches it.'),
-        controlAddress: nullable(string, 'The Varlink address of who controls it.'),
+        controlAddress: nullable(normalizedPath, 'The Varlink address of who controls it, an absolute path.'),
         allocateUnit: nullable(boolean, 'Whether to make a scope unit for it and move its leader there; false if absent.'),
         ...interactiveField,
       },
@@ -143,7 +141,7 @@ export const machineVarlink = varlinkInterface({
         vSockCid: nullable(integer(), 'Its AF_VSOCK CID.'),
         sshAddress: nullable(string, 'Where ssh reaches it.'),
         sshPrivateKeyPath: nullable(string, 'The private key with which ssh reaches it.'),
-        controlAddress: nullable(string, 'The Varlink address of who controls it.'),
+        controlAddress: nullable(normalizedPath, 'The Varlink address of who controls it, an absolute path.'),
         addresses: nullable(arrayOf(address), 'Its network addresses.'),
         OSRelease: nullable(arrayOf(string), 'What its os-release(5) says, as KEY=value.'),
         UIDShift: nullable(integer(), "The host's id of its root user."),
@@ -158,10 +156,10 @@ export const machineVarlink = varlinkInterface({
       input: {
         ...referenceFields,
         mode: required(openMode),
-        user: nullable(userNameOrId, 'For mode shell: who runs it; root, if absent.'),
+        user: nullable(userName, 'For mode shell: who runs it, by name; root, if absent.'),
         path: nullable(absolutePath, 'For mode shell: the program.'),
         args: nullable(arrayOf(string), 'For mode shell: its arguments, argv[0] first.'),
-        environment: nullable(environmentList, 'For mode shell: its environment, as KEY=value.'),
+        environment: nullable(overridingEnvironment, 'For mode shell: its environment, as KEY=value.'),
       },
       output: {
         ptyFileDescriptor: required(integer(), 'The terminal, an index into the descriptors that come along.'),
@@ -174,6 +172,7 @@ export const machineVarlink = varlinkInterface({
       documentation: "The host's ids of a container's user and group.",
       input: {
         ...referenceFields,
+        allowInteractiveAuthentication: nullable(refused(boolean), 'Nobody is asked for a password.'),
         uid: nullable(userId, 'A user of the container.'),
         gid: nullable(userId, 'A group of the container.'),
       },

@@ -4,17 +4,19 @@ import {
   method,
   nullable,
   object,
+  refined,
   required,
   string,
   structure,
   varlinkInterface,
 } from '../../wire/varlink/schema.js';
+import { dnsLabels } from '../../wire/dns-name.js';
 import { anyone } from '../authorization.js';
 
 const resourceKey = structure('ResourceKey', 'What is looked up.', {
-  class: nullable(integer({ minimum: 0, maximum: 0xffff, text: true }), 'The class of records; IN (1) if absent.'),
+  class: nullable(integer({ minimum: 0, maximum: 0xffff, text: true }), 'The class of records; IN (1) if absent.', { acceptsNull: true }),
   type: required(integer({ minimum: 0, maximum: 0xffff, text: true }), 'The type of records: A (1), AAAA (28), ….'),
-  name: required(string, 'The domain name.'),
+  name: required(refined(string, (name) => dnsLabels(name) !== undefined), 'The domain name.'),
 });
 
 /** The members of all kinds of records, of which each record has a few. Source: the RFCs of the record types. */
@@ -106,7 +108,7 @@ export const resolveHookVarlink = varlinkInterface({
     }),
     ResolveRecord: method({
       documentation: 'Answers questions, or leaves them to others by answering nothing.',
-      input: { question: required(arrayOf(question), 'What is looked up, all of it at once.') },
+      input: { question: required(refined(arrayOf(question), (keys) => keys.length > 0), 'What is looked up, all of it at once.') },
       output: {
         rcode: nullable(integer(), 'The answer is final, with this code of DNS; absent: ask others.'),
         answer: nullable(arrayOf(answer), 'What was found; only with rcode 0.'),

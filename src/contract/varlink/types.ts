@@ -1,4 +1,5 @@
 import { isMachineName } from '../../domain/name.js';
+import { isAbsolutePath, isNormalizedPath } from '../../domain/path.js';
 import { isNullId } from '../../domain/registration.js';
 import { isEnvironment, isShellUser } from '../../domain/shell.js';
 import { signalByName } from '../../domain/signals.js';
@@ -18,6 +19,7 @@ import {
   type Fields,
   type Type,
 } from '../../wire/varlink/schema.js';
+import { isObject, type JsonValue } from '../../wire/varlink/json.js';
 import type { Authorization } from '../authorization.js';
 
 /** What a method's declaration says beyond its parameters. */
@@ -41,6 +43,37 @@ export const processId = structure('ProcessId', 'A process. The inode of its pid
   bootId: nullable(bootId, 'The id of the boot in which that inode is valid.'),
 });
 
+/** A process that a caller means; what is undefined was not said. */
+export interface ProcessReference {
+  readonly pid: number;
+  readonly pidfdId?: bigint | undefined;
+  readonly bootId?: string | undefined;
+}
+
+/** What null stands for where an inode number belongs: no pidfd has it. */
+export const noPidfdId = 2n ** 64n - 1n;
+
+/** Zero, in the inode and in the boot's id, says nothing. */
+function readProcess(value: JsonValue): ProcessReference | undefined {
+  const process = processId.read(value);
+  if (process === undefined || !isObject(value)) return undefined;
+  const pidfdId = value['pidfdId'] === null ? noPidfdId : process.pidfdId;
+  return { pid: process.pid, pidfdId: pidfdId === 0n ? undefined : pidfdId, bootId: process.bootId === '' ? undefined : process.bootId };
+}
+
+/** A ProcessId that names a process. */
+export const namedProcess = custom<ProcessReference>(processId, (value) => {
+  const process = readProcess(value);
+  return process?.pid === 0 ? undefined : process;
+});
+
+/** A ProcessId where PID 0 is the caller's own, and then all that may be said. */
+const namedOrOwnProcess = custom<ProcessReference>(processId, (value) => {
+  const process = readProcess(value);
+  const saysMore = process?.pidfdId !== undefined || process?.bootId !== undefined;
+  return process?.pid === 0 && saysMore ? undefined : process;
+});
+
 export const timestamp = structure('Timestamp', 'A point in time on two clocks, in µs.', {
   realtime: nullable(integer(), 'CLOCK_REALTIME.'),
   monotonic: nullable(integer(), 'CLOCK_MONOTONIC.'),
@@ -51,15 +84,8 @@ const isKnowable = (name: string): boolean => isMachineName(name) || name === ho
 
 export const absolutePath = refined(string, isAbsolutePath);
 
-/** An absolute path without '.' and '..' in it. */
-export const normalizedPath = refined(
-  string,
-  (path) => isAbsolutePath(path) && !path.split('/').some((part) => part === '.' || part === '..'),
-);
-
-function isAbsolutePath(text: string): boolean {
-  return text.startsWith('/') && new TextEncoder().encode(text).length < 4096;
-}
+/** An absolute path without '.', '..' and '//' in it. */
+export const normalizedPath = refined(string, isNormalizedPath);
 
 /** A signal's number, as a number or as text, or its name with or without SIG: signal(7). */
 export const signalNumber = custom(integer(), (value) => {
@@ -76,7 +102,7 @@ export const interactiveField = {
 /** How a caller says which machine it means. */
 export const referenceFields = {
   name: nullable(string, 'The name of a machine.', { check: isKnowable }),
-  pid: nullable(processId, "A process of a machine; PID 0 is the caller's own.", { acceptsNull: true }),
+  pid: nullable(namedOrOwnProcess, "A process of a machine; PID 0 is the caller's own.", { acceptsNull: true }),
   ...interactiveField,
 } as const satisfies Fields;
 
@@ -87,6 +113,18 @@ export const userNameOrId = refined(string, isShellUser);
 
 /** KEY=value, each key once. */
 export const environmentList = refined(arrayOf(string), isEnvironment);
+
+/** KEY=value; of several values for one key, the last holds. */
+export const overridingEnvironment = custom<readonly string[]>(arrayOf(string), (value) => {
+  const assignments = arrayOf(string).read(value)?.map((text) => [text.split('=', 1)[0], text] as const);
+  const lasting = [...new Map(assignments).values()];
+  return assignments !== undefined && assignments.every(([, text]) => isEnvironment([text])) ? lasting : undefined;
+});
+
+/** Described, and looked at by nobody: whatever has the shape will do. */
+export function ignored(type: Type<unknown>): Type<true> {
+  return custom<true>(type, () => true);
+}
 
 /** Described, because other services have it, but refused whatever its value. */
 export function refused<T>(type: Type<T>): Type<T> {

@@ -7,6 +7,7 @@ import { authorize } from '../../service/call.js';
 import type { ImageKeeper } from '../../service/image-changes.js';
 import type { ImageCatalogue } from '../../service/images.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
+import { refuseUpgrade } from './listing.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall } from './service.js';
 import { arrivals } from './arrivals.js';
 import { withoutAbsent } from './without-absent.js';
@@ -83,6 +84,7 @@ async function list(
   { name, acquireMetadata }: ListInput,
   call: VarlinkCall,
 ): Promise<ListOutput | Replies<ListOutput>> {
+  refuseUpgrade(call);
   const metadata = acquireMetadata ?? 'no';
   if (metadata !== 'no') await authorize(authority, call, { name: name ?? 'n/a' });
   const image = name === undefined ? undefined : images.byName(name);

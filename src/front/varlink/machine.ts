@@ -14,6 +14,7 @@ import type { MachineTerminals } from '../../service/terminals.js';
 import type { Users } from '../../service/users.js';
 import { markUnchanging } from '../../wire/varlink/json.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
+import { refuseUpgrade } from './listing.js';
 import { bindVarlink, MethodError, Replies, type BoundVarlinkInterface, type VarlinkCall, type VarlinkHandlers } from './service.js';
 import { withoutAbsent } from './without-absent.js';
 
@@ -120,7 +121,7 @@ function openTerminal(terminals: MachineTerminals, machine: Machine, input: Open
 
 /** Which machine a caller means. */
 export function referenceOf({ name, pid }: Reference): MachineReference {
-  return { name, process: pid === undefined ? undefined : { pid: pid.pid, pidfdId: pid.pidfdId } };
+  return { name, process: pid };
 }
 
 async function register(services: MachineVarlinkServices, input: RegisterInput, call: VarlinkCall): Promise<void> {
@@ -146,7 +147,7 @@ async function register(services: MachineVarlinkServices, input: RegisterInput, 
 
 /** undefined is the caller. Throws Failure 'invalid-argument' if there is no such process, or two different ones. */
 function openLeader(processes: Processes, { leader, leaderProcessId }: RegisterInput): ProcessHandle | undefined {
-  if (leaderProcessId === undefined || leaderProcessId.pid === 0) {
+  if (leaderProcessId === undefined) {
     return leader === undefined ? undefined : openProcess(processes, 'leader', leader);
   }
   const handle = openProcess(processes, 'leaderProcessId', leaderProcessId.pid);
@@ -172,6 +173,7 @@ function openProcess(processes: Processes, parameter: string, pid: number): Proc
 
 async function list(services: MachineVarlinkServices, input: ListInput, call: VarlinkCall): Promise<ListOutput | Replies<ListOutput>> {
   const { machines } = services;
+  refuseUpgrade(call);
   const metadata = input.acquireMetadata ?? 'no';
   if (metadata !== 'no') await authorize(services.authority, call, { name: input.name ?? 'n/a' });
   if (input.name !== undefined || input.pid !== undefined) {

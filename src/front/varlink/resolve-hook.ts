@@ -1,10 +1,10 @@
 import { resolveHookVarlink } from '../../contract/varlink/resolve-hook.js';
-import { invalidArgument, isFailure, systemFailure } from '../../domain/failure.js';
-import { isMachineName } from '../../domain/name.js';
-import { hostMachineName, type Machine } from '../../domain/machine.js';
+import { isFailure, systemFailure } from '../../domain/failure.js';
+import type { Machine } from '../../domain/machine.js';
 import type { NetworkAddress } from '../../ports/guests.js';
 import type { MachineInspector } from '../../service/inspector.js';
 import type { Machines } from '../../service/machines.js';
+import { dnsLabels } from '../../wire/dns-name.js';
 import { addressRecord } from '../../wire/dns-record.js';
 import type { Input, Output } from '../../wire/varlink/schema.js';
 import { bindVarlink, Replies, type BoundVarlinkInterface } from './service.js';
@@ -15,6 +15,9 @@ type Answer = Output<Methods['ResolveRecord']>;
 
 const classInternet = 1;
 const recordTypes = new Map([[1, 2], [28, 10]]); // A asks for AF_INET, AAAA for AF_INET6
+/** Codes of answers: RFC 1035, section 4.1.1. */
+const noError = 0;
+const noSuchDomain = 3;
 
 /** io.systemd.Resolve.Hook: machines by their name, for systemd-resolved. */
 export function resolveHookInterface(machines: Machines, inspector: MachineInspector): BoundVarlinkInterface {
@@ -63,17 +66,17 @@ function filterChanges(machines: Machines): AsyncIterable<Output<Methods['QueryF
   };
 }
 
+/** Machines answer for their names; what is below those names does not exist. Everything else is left to others. */
 async function resolve(machines: Machines, inspector: MachineInspector, questions: readonly Question[]): Promise<Answer> {
-  for (const { key } of questions) {
-    if (key.name === hostMachineName || key.name === '') throw invalidArgument('question', 'Not a name to be looked up');
-  }
   const answers: NonNullable<Answer['answer']>[number][] = [];
-  let known = false;
-  for (const { key } of questions) {
+  let isKnown = false;
+  let isBelow = false;
+  for (const { key } of withoutRepetitions(questions)) {
+    const machine = machines.find(key.name);
+    isBelow ||= machine === undefined && isBelowMachine(machines, key.name);
+    isKnown ||= machine !== undefined;
     const family = recordTypes.get(key.type);
-    const machine = family !== undefined && isDomainName(key.name) ? machines.find(key.name) : undefined;
-    if (family === undefined || machine === undefined || (key.class ?? classInternet) !== classInternet) continue;
-    known = true;
+    if (machine === undefined || family === undefined || (key.class ?? classInternet) !== classInternet) continue;
     for (const address of await addressesOf(inspector, machine)) {
       if (address.family !== family) continue;
       const raw = Buffer.from(addressRecord(key.name, key.type, address.bytes)).toString('base64');
@@ -83,7 +86,26 @@ async function resolve(machines: Machines, inspector: MachineInspector, question
       });
     }
   }
-  return known ? { rcode: 0, answer: answers } : {};
+  if (isKnown) return { rcode: noError, answer: answers };
+  return isBelow ? { rcode: noSuchDomain } : {};
+}
+
+/** Capitals are as good as small letters, and a dot at the end says nothing. */
+function withoutRepetitions(questions: readonly Question[]): Question[] {
+  const first = new Map<string, Question>();
+  for (const question of questions) {
+    const { class: recordClass = classInternet, type, name } = question.key;
+    const identity = `${recordClass} ${type} ${dnsLabels(name)?.join('.').replace(/[A-Z]/g, (letter) => letter.toLowerCase())}`;
+    if (!first.has(identity)) first.set(identity, question);
+  }
+  return [...first.values()];
+}
+
+function isBelowMachine(machines: Machines, name: string): boolean {
+  for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
+    if (machines.find(name.slice(dot + 1)) !== undefined) return true;
+  }
+  return false;
 }
 
 /** The original tells resolved of a machine without addresses by errno. */
@@ -95,9 +117,4 @@ async function addressesOf(inspector: MachineInspector, machine: Machine): Promi
     if (isFailure(error, 'not-available')) throw systemFailure('EOPNOTSUPP', error.message, error);
     throw error;
   }
-}
-
-/** Machine names may have longer labels than DNS. Source: RFC 1035, section 2.3.4. */
-function isDomainName(name: string): boolean {
-  return isMachineName(name) && name.split('.').every((label) => label.length <= 63);
 }

@@ -16,6 +16,8 @@ import { varlinkError, type OwnErrors, type VarlinkError } from './errors.js';
 export interface VarlinkCall extends Call {
   /** The caller accepts several replies. */
   readonly more: boolean;
+  /** The caller wants to speak another protocol afterwards. */
+  readonly upgrade: boolean;
   /** The same caller, authorized as another declaration says. */
   withAuthorization(authorization: Authorization): VarlinkCall;
   /** The descriptor goes with the reply, and is closed then, or when the call has failed. Returns its index in the reply. */
@@ -191,6 +193,7 @@ interface DispatchedCall {
 class PeerCall implements VarlinkCall {
   readonly authorization: Authorization;
   readonly more: boolean;
+  readonly upgrade: boolean;
   readonly interactive: boolean;
   readonly #dispatched: DispatchedCall;
 
@@ -199,6 +202,7 @@ class PeerCall implements VarlinkCall {
     this.#dispatched = dispatched;
     this.authorization = authorization;
     this.more = call.more;
+    this.upgrade = call.upgrade;
     this.interactive = call.parameters['allowInteractiveAuthentication'] === true;
   }
 

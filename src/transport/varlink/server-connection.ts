@@ -78,6 +78,7 @@ export class ServerConnection {
   #busy = false;
   #paused = false;
   #ended = false;
+  #violated = false;
   #over = false;
   #batch = '';
   #waiting = 0;
@@ -165,13 +166,14 @@ export class ServerConnection {
   #protocolViolated(): void {
     this.#stream.pause();
     this.#paused = true;
-    this.#inputEnded();
+    this.#violated = true;
+    if (this.#current?.endless === true) this.close(); // a paused stream does not tell when its client has gone
+    else this.#inputEnded();
   }
 
   #inputEnded(): void {
     this.#ended = true;
-    if (this.#current?.endless === true) this.close(); // nobody is left to listen
-    else if (!this.#busy) this.#work();
+    if (!this.#busy) this.#work();
   }
 
   /** Carries out calls until there are none, or one has to be waited for. */
@@ -288,7 +290,7 @@ export class ServerConnection {
 
   async #sendAsTheyCome(items: AsyncIterable<object>, lastEnds: boolean): Promise<void> {
     if (this.#over) return;
-    if (this.#ended && !lastEnds) return this.close(); // nobody is left to listen
+    if (this.#violated && !lastEnds) return this.close();
     const iterator = items[Symbol.asyncIterator]();
     this.#current = { iterator, endless: !lastEnds };
     let previous: object | undefined;
