@@ -1,7 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import path from 'node:path';
+import { childProcess } from './on-demand.js';
 
 /** A dbus-daemon of this daemon's own, for hosts where no system bus runs. */
 export interface PrivateBus extends Disposable {
@@ -42,7 +43,7 @@ export async function startPrivateBus(program: string, directory: string): Promi
   endLeftover(files.pid);
   rmSync(files.socket, { force: true });
   writeFileSync(files.config, configuration(files.socket), { mode: 0o644 });
-  const child = spawn(program, [`--config-file=${files.config}`, '--nofork', '--nopidfile', '--print-address=1'], {
+  const child = childProcess().spawn(program, [`--config-file=${files.config}`, '--nofork', '--nopidfile', '--print-address=1'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: '/',
   });
@@ -83,8 +84,8 @@ function addressPrinted(child: ChildProcess): Promise<void> {
 
 /** It goes on to write warnings, and a pipe that nobody reads from would end it (SIGPIPE). */
 function drain(child: ChildProcess): void {
-  child.stderr?.removeAllListeners('data').resume();
-  if (child.stderr instanceof Socket) child.stderr.unref();
+  const pipe = child.stderr as Socket | null; // a socket is what spawn() makes of it
+  pipe?.removeAllListeners('data').resume().unref();
 }
 
 /** Only a process that still is a dbus-daemon is ended: the PID in the file may be another's by now. */

@@ -1,6 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
+import { childProcess } from '../host/on-demand.js';
 
 /**
  * systemd's programs refuse to work where /run/systemd/system is missing (sd_booted(3)). To make that directory for all
@@ -33,7 +33,7 @@ export function runAgainst(busAddress: string, uid: number, command: readonly [s
   const [program, ...programArguments] = needsView
     ? ['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', privateView, 'sh', ...command]
     : command;
-  const result = spawnSync(program, programArguments, { stdio: 'inherit', env });
+  const result = childProcess().spawnSync(program, programArguments, { stdio: 'inherit', env });
   if (result.error !== undefined) {
     process.stderr.write(`machined: cannot run ${program}: ${result.error.message}\n`);
     return 127;

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { cryptography } from '../on-demand.js';
 
 /** What a copy calls things until they are complete: hidden, and nobody else's. */
 export function newCopyName(): string {
-  return `.#copy-${randomBytes(8).toString('hex')}`;
+  return `.#copy-${cryptography().randomBytes(8).toString('hex')}`;
 }
 
 export const copyNamePattern = /^\.#copy-[0-9a-f]{16}$/;

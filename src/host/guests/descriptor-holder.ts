@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemFailure } from '../../domain/failure.js';
 import { readProcFile } from '../kernel/proc-file.js';
 import { failureOf } from '../kernel/system-error.js';
+import { childProcess } from '../on-demand.js';
 import { limitingWords, tool } from './entering.js';
 import type { Entrance } from './entrance.js';
 
@@ -30,7 +31,7 @@ export class DescriptorHolder implements Disposable {
   static async start(entrance: Entrance, fds: readonly number[]): Promise<DescriptorHolder> {
     const program = [tool('sleep'), String(longestLife)];
     const [first, ...words] = [...limitingWords(entrance), ...program] as [string, ...string[]];
-    const child = spawn(first, words, { stdio: ['ignore', 'ignore', 'inherit', ...fds], env: {}, cwd: '/' });
+    const child = childProcess().spawn(first, words, { stdio: ['ignore', 'ignore', 'inherit', ...fds], env: {}, cwd: '/' });
     const failed = new Promise<never>((_, reject) => {
       child.once('error', (error) => reject(failureOf(error, 'The machine cannot be entered')));
       child.once('exit', () => reject(systemFailure('EPERM', 'The limits of the machine cannot be had')));

@@ -1,11 +1,11 @@
 // A program on a terminal in a guest that has no service manager to start one: it enters the guest's namespaces.
-import { spawn } from 'node:child_process';
 import { fchownSync } from 'node:fs';
 import path from 'node:path';
 import type { ShellRequest } from '../../domain/shell.js';
 import { UndoStack } from '../../domain/undo.js';
 import { findCgroupMount } from '../units/cgroup-tree.js';
 import { close } from '../kernel/libc.js';
+import { childProcess } from '../on-demand.js';
 import { DescriptorHolder } from './descriptor-holder.js';
 import { enteringWords, mayLookAtOthers, tool, userEnvironment } from './entering.js';
 import type { Entrance } from './entrance.js';
@@ -31,7 +31,7 @@ export async function startEntered(slave: number, request: ShellRequest, entranc
   const holder = mayLookAtOthers(entrance) ? undefined : owned.use(await DescriptorHolder.start(entrance, fds));
   const [program, ...words] = enteringCommand(request, entrance, (index) => holder?.file(index) ?? `/proc/${process.pid}/fd/${fds[index]}`);
   // Not detached: setsid(1) must not be the leader of a process group
-  const child = spawn(program, words, { stdio: [slave, slave, slave], env: { ...userEnvironment(entrance), TERM: 'vt220' }, cwd: '/' });
+  const child = childProcess().spawn(program, words, { stdio: [slave, slave, slave], env: { ...userEnvironment(entrance), TERM: 'vt220' }, cwd: '/' });
   const kept = owned.move();
   const closeFds = () => kept[Symbol.dispose]();
   const timer = setTimeout(closeFds, enteringLimit);

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { CommandEnd, CommandRequest } from '../../domain/command.js';
 import { Failure, invalidArgument, systemFailure } from '../../domain/failure.js';
 import type { ProcessIdentity } from '../../domain/machine.js';
@@ -7,6 +6,7 @@ import { close, pidfdSendSignal } from '../kernel/libc.js';
 import { openPidfd } from '../kernel/pidfd.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { errnoNameOf } from '../kernel/system-error.js';
+import { cryptography } from '../on-demand.js';
 import { CommandCgroup, openMachineCgroup } from './command-cgroup.js';
 import { guestPath, userEnvironment } from './entering.js';
 import type { CommandEntrance } from './entrance.js';
@@ -66,7 +66,7 @@ export class GuestCommands implements Commands, Disposable {
 
   async #start(entrance: CommandEntrance, entranceFds: readonly number[], request: CommandRequest, streams: CommandStreams) {
     const { environment, wrapper } = splitEnvironment(entrance, request.environment);
-    const cgroup = CommandCgroup.make(entrance.cgroup, randomUUID());
+    const cgroup = CommandCgroup.make(entrance.cgroup, cryptography().randomUUID());
     const machineCgroup = cgroup === undefined ? openMachineCgroup(entrance.cgroup) : undefined;
     const cgroupFds = cgroup?.fds ?? (machineCgroup === undefined ? [] : [machineCgroup]);
     const given = [streams.input, streams.output, streams.error];

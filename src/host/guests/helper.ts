@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
 import { systemFailure, type Failure } from '../../domain/failure.js';
 import type { ByteStream } from '../../ports/stream.js';
@@ -6,6 +6,7 @@ import { close } from '../kernel/libc.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
 import { connectedPair } from '../kernel/unix-socket.js';
+import { childProcess } from '../on-demand.js';
 import type { Progress } from '../../domain/operations.js';
 import { cancelLine, mostDescriptors, newsMark, type HelperMessage } from './protocol.js';
 
@@ -154,7 +155,7 @@ function start(program: string): { child: ChildProcess; stream: ByteStream } {
     const { stream, other } = connectedPair();
     try {
       const stdio = ['ignore', 'ignore', 'inherit', other] as const; // the last one is channelDescriptor
-      return { child: spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
+      return { child: childProcess().spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
     } catch (error) {
       stream.close();
       throw error;

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { CommandEnd } from '../../domain/command.js';
 import { systemFailure, type Failure } from '../../domain/failure.js';
@@ -9,6 +9,7 @@ import { close } from '../kernel/libc.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
 import { connectedPair } from '../kernel/unix-socket.js';
+import { childProcess } from '../on-demand.js';
 import type { LauncherMessage, StartMessage } from './launcher-protocol.js';
 
 /** The launcher's program lies beside this module, whether that is bundled or not. */
@@ -123,7 +124,7 @@ function startLauncher(): { child: ChildProcess; stream: ByteStream } {
   try {
     const { stream, other } = connectedPair();
     try {
-      const child = spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], {
+      const child = childProcess().spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], {
         stdio: ['ignore', 'ignore', 'inherit', other], // the last one is channelDescriptor
         env: { PATH: process.env['PATH'] ?? '' },
         cwd: '/',

@@ -1,7 +1,7 @@
 // What systemd-dissect(1) tells of disks that only it can look into.
-import { spawnSync } from 'node:child_process';
 import { systemFailure } from '../../domain/failure.js';
 import { errnoNameOf } from '../kernel/system-error.js';
+import { childProcess } from '../on-demand.js';
 import type { MetadataText } from './read-metadata.js';
 
 /** In seconds. */
@@ -15,7 +15,7 @@ const largestOutput = 4 << 20;
  */
 export function dissect(path: string): MetadataText {
   // timeout(1) also ends what the program has started, and outlives this process
-  const { status, stdout, stderr, error } = spawnSync(
+  const { status, stdout, stderr, error } = childProcess().spawnSync(
     'timeout',
     ['--signal=KILL', String(longest), 'systemd-dissect', '--no-pager', '--json=short', '--', path],
     { encoding: 'utf8', maxBuffer: largestOutput, env: { PATH: process.env['PATH'] ?? programPath, SYSTEMD_LOG_TARGET: 'console' }, stdio: ['ignore', 'pipe', 'pipe'] },

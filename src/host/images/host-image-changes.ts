@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { isFailure } from '../../domain/failure.js';
 import type { Image } from '../../domain/image.js';
 import { unwatched, type WorkControl } from '../../domain/operations.js';
 import type { ImageChanges, ImageLimit, ImageUpdate } from '../../ports/images.js';
 import type { Log } from '../../ports/log.js';
 import type { HelperPool } from '../guests/helper-pool.js';
+import { cryptography } from '../on-demand.js';
 import { imageDirectories } from './host-images.js';
 import type { ImageChange, ImagePlaces, ImageText } from './image-change.js';
 import { mayHoldLeftovers } from './leftovers.js';
@@ -28,7 +28,7 @@ export class HostImageChanges implements ImageChanges {
   readonly #log: Log;
   readonly #helpers: HelperPool;
   readonly #places: Omit<ImagePlaces, 'instance'>;
-  readonly #instance = randomBytes(4).toString('hex');
+  #instance: string | undefined;
   #changes = 0;
   #settled: Promise<void> = Promise.resolve();
 
@@ -108,6 +108,7 @@ export class HostImageChanges implements ImageChanges {
   }
 
   #newPlaces(): ImagePlaces {
+    this.#instance ??= cryptography().randomBytes(4).toString('hex');
     return { ...this.#places, instance: `${this.#instance}.${++this.#changes}` };
   }
 }

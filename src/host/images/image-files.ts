@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { constants, lstatSync, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { canBeFile, entriesOfName } from '../../domain/image-entry.js';
 import { Descriptor } from '../guests/tree-copy.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
+import { cryptography } from '../on-demand.js';
 import { SearchDirectory } from './search-directory.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
 
@@ -15,7 +15,7 @@ const settings = 'nspawn';
 const temporaryPrefix = '.#machined-';
 
 export function temporaryName({ instance }: ImagePlaces): Buffer {
-  return Buffer.from(`${temporaryPrefix}${instance}-${randomBytes(8).toString('hex')}`);
+  return Buffer.from(`${temporaryPrefix}${instance}-${cryptography().randomBytes(8).toString('hex')}`);
 }
 
 /** Whether a file is what a change had under way: the one that has failed or, with null, any of other daemons. */

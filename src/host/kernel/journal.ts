@@ -1,9 +1,8 @@
 // Where log messages go. What a target is called: systemd's --log-target=. What a line looks like: sd-daemon(3) for the
 // '<N>' prefixes, systemd.io/JOURNAL_NATIVE_PROTOCOL for the journal's datagrams.
 import { fstatSync, openSync, writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import type { Log, LogLevel, LogTarget } from '../../ports/log.js';
-import { check, socket } from './libc.js';
+import { check, isatty, socket } from './libc.js';
 import { sendDatagram } from './socket-message.js';
 import { errnoNameOf, SystemError } from './system-error.js';
 import { AF_UNIX, encodeUnixAddress } from './unix-address.js';
@@ -66,7 +65,7 @@ export class ServiceLog implements Log {
     this.#identifier = options.identifier;
     this.#environment = options.environment;
     this.#makers = {
-      console: () => consoleSink(isatty(standardError) && !this.#environment['NO_COLOR']),
+      console: () => consoleSink(isatty(standardError) === 1 && !this.#environment['NO_COLOR']),
       prefixed: () => prefixedSink,
       kmsg: () => kmsgSink(this.#identifier),
       journal: () => journalSink(this.#identifier, journalSocket),
@@ -144,7 +143,7 @@ export class ServiceLog implements Log {
 /** Straight to the journal if standard error leads there anyway: fields survive, and lines stay together. */
 function automaticSinks(environment: NodeJS.ProcessEnv): readonly SinkName[] {
   if (leadsToJournal(environment['JOURNAL_STREAM'])) return ['journal', 'prefixed'];
-  if (environment['INVOCATION_ID'] !== undefined && !isatty(standardError)) return ['prefixed'];
+  if (environment['INVOCATION_ID'] !== undefined && isatty(standardError) === 0) return ['prefixed'];
   return ['console'];
 }
 

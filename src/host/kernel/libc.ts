@@ -92,6 +92,8 @@ export const fileSystemStatus = bind<(fd: number, status: Memory) => number>('in
 export const processLimit = bind<(pid: number, resource: number, next: Memory | null, old: Memory | null) => number>(
   'int prlimit(int, int, const void *, void *)',
 );
+/** 1 for a terminal. That of node:tty loads all that Node knows of networks. */
+export const isatty = bind<(fd: number) => number>('int isatty(int)');
 export const clockGetTime = bind<(clock: number, time: Memory) => number>('int clock_gettime(int, void *)');
 
 const closeDescriptor = bind<(fd: number) => number>('int close(int)');
