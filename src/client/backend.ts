@@ -1,3 +1,4 @@
+import type { ExecResult } from './execution.js';
 import type {
   Address, CallSettings, Image, KillWhom, Machine, MetadataSettings, NewMachine, Pool, RemovedImage, TerminalRequest,
 } from './model.js';
@@ -9,6 +10,31 @@ export type IdKind = 'user' | 'group';
 export interface OpenedTerminal {
   readonly fd: number;
   readonly path: string;
+}
+
+/** A command, as it is asked for. What is absent, the machine decides. */
+export interface CommandRequest {
+  readonly machine: string;
+  readonly command: readonly string[];
+  readonly user?: string | undefined;
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  readonly workingDirectory?: string | undefined;
+  /** Milliseconds. */
+  readonly timeLimit?: number | undefined;
+  /** Its standard input, output and error: the caller's, who may close them when the call has ended. */
+  readonly descriptors: readonly [number, number, number];
+}
+
+/** A command that runs, until it ends, or is ended. */
+export interface RunningCommand {
+  /** On the host, where it is told. */
+  readonly pid: number | undefined;
+  /** Rejects with MachinedError, `disconnected` if the daemon goes, or with the reason that the command was ended for. */
+  readonly ended: Promise<ExecResult>;
+  /** Rejects with MachinedError if it has ended. */
+  kill(signal: number, settings: CallSettings): Promise<void>;
+  /** Ends it with all of its processes. */
+  end(reason: Error): void;
 }
 
 /**
@@ -27,6 +53,8 @@ export interface Backend extends Disposable {
   osRelease(name: string, settings: CallSettings): Promise<Readonly<Record<string, string>>>;
   uidShift(name: string, settings: CallSettings): Promise<number>;
   openTerminal(name: string, request: TerminalRequest, settings: CallSettings): Promise<OpenedTerminal>;
+  /** Resolves when the command runs; aborting the signal ends it also later. */
+  exec(request: CommandRequest, settings: CallSettings): Promise<RunningCommand>;
   openRoot(name: string, settings: CallSettings): Promise<number>;
   bind(name: string, source: string, destination: string, options: BindOptions, settings: CallSettings): Promise<void>;
   unbind(name: string, destination: string, settings: CallSettings): Promise<void>;

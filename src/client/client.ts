@@ -1,4 +1,4 @@
-import type { Backend, Copy } from './backend.js';
+import type { Backend, CommandRequest, Copy } from './backend.js';
 import { signalNumber } from './convert.js';
 import type { DBusBackend } from './dbus-backend.js';
 import { isMachinedError, MachinedError } from './error.js';
@@ -163,15 +163,15 @@ export class MachineClient implements AsyncDisposable {
   }
 
   /**
-   * Runs a command in a machine, without a terminal: its input, its output, how it ends. machined only; over Varlink only.
+   * Runs a command in a machine, without a terminal: its input, its output, how it ends. machined only.
    *
    *     await using command = await client.exec('web', ['uname', '-r']);
    *     for await (const bytes of command.stdout) process.stdout.write(bytes);
    *     const { status } = await command.ended;
    */
   async exec(name: string, command: readonly string[], settings: ExecSettings = {}): Promise<Execution> {
-    if (this.#parts.transport === 'dbus') throw new MachinedError('not-offered', 'Commands are run over Varlink only');
-    return Execution.start(this.#parts.varlink.own, name, command, { ...settings, ...this.#limits(settings, undefined) });
+    const start = (request: CommandRequest) => this.#run((backend, limits) => backend.exec(request, limits), settings);
+    return Execution.start(start, name, command, settings);
   }
 
   /** Opens the root directory of a container. */

@@ -5,8 +5,11 @@ import { ownManagerInterface } from '../contract/dbus/own-manager.js';
 import { noVsockCid } from '../domain/machine.js';
 import { escapeLabel, unescapeLabel } from '../wire/dbus/object-path.js';
 import { variant, type Variant } from '../wire/dbus/value.js';
-import { noLimit, type Backend, type BindOptions, type Copy, type IdKind, type OpenedTerminal } from './backend.js';
+import {
+  noLimit, type Backend, type BindOptions, type CommandRequest, type Copy, type IdKind, type OpenedTerminal, type RunningCommand,
+} from './backend.js';
 import { BusClient, type PropertiesOf } from './bus.js';
+import { startOverBus } from './dbus-command.js';
 import { defined, formatAssignments, readAddress } from './convert.js';
 import { isMachinedError, MachinedError } from './error.js';
 import { loadNative } from './native.js';
@@ -29,10 +32,12 @@ const batchSize = 100;
 
 /** The registry over D-Bus: every release of systemd-machined, and this project. */
 export class DBusBackend implements Backend {
+  readonly #address: string;
   readonly #bus: BusClient;
 
   /** `address` as in $DBUS_SYSTEM_BUS_ADDRESS. */
   constructor(address: string) {
+    this.#address = address;
     this.#bus = new BusClient(address, busName);
   }
 
@@ -104,6 +109,10 @@ export class DBusBackend implements Backend {
     return { fd: pty, path };
   }
 
+  exec(request: CommandRequest, settings: CallSettings): Promise<RunningCommand> {
+    return ownCall(() => startOverBus(new BusClient(this.#address, busName), ownPath, request, settings));
+  }
+
   async openRoot(name: string, settings: CallSettings): Promise<number> {
     const { output } = await this.#bus.callForDescriptors(managerInterface, managerPath, 'OpenMachineRootDirectory', { name }, settings);
     return output.fd;
@@ -114,13 +123,7 @@ export class DBusBackend implements Backend {
   }
 
   async unbind(name: string, destination: string, settings: CallSettings): Promise<void> {
-    try {
-      await this.#bus.call(ownManagerInterface, ownPath, 'UnbindMachine', { name, destination }, settings);
-    } catch (error) {
-      // A bus that lets nobody send to an interface that it does not know says so before the daemon is asked.
-      if (!isMachinedError(error, 'not-offered')) throw error;
-      throw new MachinedError('not-offered', `Only machined can do this, and it does not run: ${error.message}`, error);
-    }
+    await ownCall(() => this.#bus.call(ownManagerInterface, ownPath, 'UnbindMachine', { name, destination }, settings));
   }
 
   async copy({ direction, machine: name, source, destination, replace }: Copy, settings: CallSettings): Promise<void> {
@@ -297,6 +300,16 @@ function nameInPath(path: string): string {
   const name = unescapeLabel(path.slice(path.lastIndexOf('/') + 1));
   if (name === undefined) throw new MachinedError('protocol', `${path} is not the path of a machine`);
   return name;
+}
+
+/** A call to what this project adds. */
+async function ownCall<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isMachinedError(error, 'not-offered')) throw error;
+    throw new MachinedError('not-offered', `Only machined can do this, and it does not run: ${error.message}`, error);
+  }
 }
 
 /** What becomes of each item, but for those that have gone in the meantime. */

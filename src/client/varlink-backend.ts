@@ -2,7 +2,7 @@ import { imageVarlink } from '../contract/varlink/image.js';
 import { machineVarlink } from '../contract/varlink/machine.js';
 import { ownMachineVarlink } from '../contract/varlink/own-machine.js';
 import type { Output } from '../wire/varlink/schema.js';
-import type { Backend, BindOptions, Copy, IdKind, OpenedTerminal } from './backend.js';
+import type { Backend, BindOptions, CommandRequest, Copy, IdKind, OpenedTerminal, RunningCommand } from './backend.js';
 import { defined, formatAssignments, readAddress, readAssignments } from './convert.js';
 import { isMachinedError, MachinedError } from './error.js';
 import type {
@@ -10,6 +10,7 @@ import type {
 } from './model.js';
 import { onlyDescriptor } from './native.js';
 import { VarlinkClient } from './varlink.js';
+import { startOverVarlink } from './varlink-command.js';
 
 export interface VarlinkAddresses {
   readonly machineSocket: string;
@@ -120,6 +121,10 @@ export class VarlinkBackend implements Backend {
     });
     const { output, fds } = await this.#machines.callForDescriptors(machineVarlink, 'Open', input, settings);
     return { fd: await onlyDescriptor(fds, output.ptyFileDescriptor), path: output.ptyPath };
+  }
+
+  exec(request: CommandRequest, settings: CallSettings): Promise<RunningCommand> {
+    return this.#ownCall(() => startOverVarlink(this.#own, request, settings));
   }
 
   async openRoot(name: string, settings: CallSettings): Promise<number> {

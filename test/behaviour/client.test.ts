@@ -1,6 +1,6 @@
 // The public library against the registry, over both protocols: what it tells of machines is the same.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -21,6 +21,8 @@ after(() => bus[Symbol.asyncDispose]());
 interface Stage extends AsyncDisposable {
   readonly world: World;
   readonly client: MachineClient;
+  /** Ends the registry. */
+  readonly stop: () => Promise<void>;
 }
 
 type Transport = 'varlink' | 'dbus';
@@ -38,13 +40,16 @@ async function stage(transport: Transport, uid = 0): Promise<Stage> {
     registry instanceof VarlinkRegistry
       ? placesOf(registry.open(identity))
       : { busAddress: registry.open(identity), ...placesOf({ theirs: `${directory}/none`, own: `${directory}/none` }) };
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= registry[Symbol.asyncDispose]());
   const client = await connect({ transport, stateDirectory: path.join(directory, 'machines'), ...places });
   return {
     world,
     client,
+    stop,
     [Symbol.asyncDispose]: async () => {
       client.close();
-      await registry[Symbol.asyncDispose]();
+      await stop();
       rmSync(directory, { recursive: true });
     },
   };
@@ -64,6 +69,19 @@ const fails = (code: MachinedErrorCode, details: Partial<MachinedError> = {}) =>
 const isTrue = async (condition: () => boolean) => {
   while (!condition()) await turn();
 };
+
+/** A machine that commands can be run in. */
+async function registerGuest(client: MachineClient, world: World): Promise<void> {
+  const leader = world.leader('guest.service');
+  world.commands.guests.set(leader, { users: ['root', 'bob'], programs: { quick: 'exit 3', wait: 'wait' }, directories: ['/tmp'] });
+  await client.register({ name: 'guest', class: 'container', leader });
+}
+
+async function text(stream: AsyncIterable<unknown>): Promise<string> {
+  let all = '';
+  for await (const bytes of stream) all += String(bytes);
+  return all;
+}
 
 for (const transport of transports) {
   const behaviour = (what: string, body: (stage: Stage) => Promise<void>) =>
@@ -92,6 +110,56 @@ for (const transport of transports) {
     });
     assert.deepEqual((await client.list()).map(({ name }) => name), ['.host', 'web-1']);
     assert.equal((await client.getByPid(leader)).name, 'web-1');
+  });
+
+  behaviour('runs commands with streams of their own', async ({ client, world }) => {
+    await registerGuest(client, world);
+    const run = world.commands.run.bind(world.commands);
+    world.commands.run = async (leader, request, streams) => {
+      writeSync(streams.output ?? assert.fail(), 'said');
+      writeSync(streams.error ?? assert.fail(), 'complained');
+      return run(leader, request, streams);
+    };
+    await using command = await client.exec('guest', ['quick', 'a'], { user: 'bob', environment: { A: 'b' }, workingDirectory: '/tmp' });
+    assert.deepEqual(world.commands.started.at(-1)?.request, { user: 'bob', words: ['quick', 'a'], environment: ['A=b'], workingDirectory: '/tmp' });
+    assert.deepEqual(await Promise.all([text(command.stdout), text(command.stderr), command.ended]), ['said', 'complained', { result: 'exited', status: 3 }]);
+    await assert.rejects(command.kill('SIGTERM'), fails('not-available'));
+  });
+
+  behaviour('signals and ends commands', async ({ client, world }) => {
+    await registerGuest(client, world);
+    await using signalled = await client.exec('guest', ['wait']);
+    await signalled.kill('SIGUSR1');
+    assert.deepEqual(await signalled.ended, { result: 'signaled', signal: 10 });
+
+    const givenUp = await client.exec('guest', ['wait']);
+    const [, command] = world.commands.started;
+    await givenUp[Symbol.asyncDispose]();
+    await assert.rejects(givenUp.ended, fails('disconnected'));
+    await isTrue(() => command?.signals.length === 1);
+
+    const stop = new AbortController();
+    const aborted = await client.exec('guest', ['wait'], { signal: stop.signal });
+    stop.abort(new Error('enough'));
+    await assert.rejects(aborted.ended, /enough/);
+    await isTrue(() => world.commands.started[2]?.signals.length === 1);
+    await assert.rejects(client.exec('guest', ['wait'], { signal: stop.signal }), /enough/);
+    assert.equal(world.commands.started.length, 3);
+  });
+
+  behaviour('says why a command cannot be run', async ({ client, world }) => {
+    await registerGuest(client, world);
+    await assert.rejects(client.exec('nope', ['quick']), fails('no-such-machine'));
+    await assert.rejects(client.exec('guest', ['quick'], { user: 'nobody' }), fails('no-such-user'));
+    await assert.rejects(client.exec('guest', ['missing']), fails('system', { errno: 'ENOENT' }));
+    await assert.rejects(client.exec('guest', []), fails('invalid-argument'));
+  });
+
+  behaviour('tells when the daemon goes before a command has ended', async (ready) => {
+    await registerGuest(ready.client, ready.world);
+    const command = await ready.client.exec('guest', ['wait']);
+    await ready.stop();
+    await assert.rejects(command.ended, fails('disconnected'));
   });
 
   behaviour('registers virtual machines with what reaches them', async ({ client, world }) => {
