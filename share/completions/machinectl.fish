@@ -3,17 +3,26 @@
 # The words before the cursor that are no options and no arguments of options: the verb and its arguments.
 function __machinectl_words
     set -l pending
+    set -l ended
     set -l tokens (commandline -opc)
     set -e tokens[1]
     for token in $tokens
         if test -n "$pending"
             set pending
+        else if test -n "$ended"; or not string match -q -- '-*' $token
+            printf '%s\n' $token
+        else if test $token = --
+            set ended 1
         else if contains -- $token -H --host -M --machine -p --property -P --kill-whom --kill-who -s --signal --uid -E --setenv -n --lines --max-addresses -o --output --runner --class --timeout --verify --format --json
             set pending 1
-        else if not string match -q -- '-*' $token
-            echo $token
         end
     end
+end
+
+# Whether options are machinectl's: behind an argument of these verbs, another program's command line begins.
+function __machinectl_reads_options
+    set -l words (__machinectl_words)
+    not contains -- "$words[1]" shell exec; or test (count $words) -le 2
 end
 
 # Whether so many arguments ('+': that many or more) of one of these verbs stand before the cursor.
@@ -38,8 +47,12 @@ function __machinectl_scope
     contains -- --user (commandline -opc); and echo -- --user
 end
 
+# A machine may be preceded by a user.
 function __machinectl_machines
-    command machinectl (__machinectl_scope) list --no-legend --no-pager --full 2>/dev/null | string replace -r ' .*' ''
+    set -l user (commandline -ct | string match -r '^[^@]*@')
+    for name in (command machinectl (__machinectl_scope) list --all --no-legend --no-pager --full 2>/dev/null | string replace -r ' .*' '')
+        printf '%s\n' "$user$name"
+    end
 end
 
 # An image's name may hold nearly everything: what follows it is cut off.
@@ -49,8 +62,6 @@ function __machinectl_images
 end
 
 complete -c machinectl -f
-# Another program's command line begins after one argument of these; none of it is ours to say.
-complete -c machinectl -n '__machinectl_at 1+ shell exec' -f
 
 complete -c machinectl -n __machinectl_needs_verb -a list -d 'List running VMs and containers'
 complete -c machinectl -n __machinectl_needs_verb -a status -d 'Show VM/container details'
@@ -107,7 +118,7 @@ complete -c machinectl -n '__machinectl_at 0 copy-to bind' -a '(__machinectl_mac
 complete -c machinectl -n '__machinectl_at 1 copy-to bind' -F
 complete -c machinectl -n '__machinectl_at 0 copy-from' -a '(__machinectl_machines)'
 complete -c machinectl -n '__machinectl_at 2 copy-from' -F
-complete -c machinectl -n '__machinectl_at 0+ edit cat' -a '(__machinectl_machines; __machinectl_images)'
+complete -c machinectl -n '__machinectl_at 0+ edit cat' -F -a '(__machinectl_machines; __machinectl_images)'
 complete -c machinectl -n '__machinectl_at 0 clone rename set-limit' -a '(__machinectl_images)'
 complete -c machinectl -n '__machinectl_at 0 read-only' -a '(__machinectl_images)'
 complete -c machinectl -n '__machinectl_at 1 read-only' -a 'yes no'
@@ -118,35 +129,35 @@ complete -c machinectl -n '__machinectl_at 1 export-tar export-raw' -F
 complete -c machinectl -n '__machinectl_at 0 wait' -a '(__machinectl_machines)'
 complete -c machinectl -n '__machinectl_at 1 wait' -a 'running gone answering'
 
-complete -c machinectl -s h -l help -d 'Show this help'
-complete -c machinectl -l version -d 'Show package version'
-complete -c machinectl -s H -l host -x -a '(__fish_print_hostnames)' -d 'Operate on remote host'
-complete -c machinectl -s M -l machine -x -a '(__machinectl_machines)' -d 'Operate on local container'
-complete -c machinectl -l system -d 'Connect to system machine manager'
-complete -c machinectl -l user -d 'Connect to user machine manager'
-complete -c machinectl -l value -d 'When showing properties, only print the value'
-complete -c machinectl -s p -l property -x -d 'Show only properties by this name'
-complete -c machinectl -s P -x -d 'Equivalent to --value --property=NAME'
-complete -c machinectl -s a -l all -d 'Show all properties, including empty ones'
-complete -c machinectl -s l -l full -d 'Do not ellipsize output'
-complete -c machinectl -l kill-whom -x -a 'all leader supervisor' -d 'Whom to send signal to'
-complete -c machinectl -s s -l signal -x -a 'SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM SIGTERM SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS SIGRTMIN' -d 'Which signal to send'
-complete -c machinectl -l uid -x -a '(__fish_complete_users)' -d 'Specify user ID to invoke shell as'
-complete -c machinectl -s E -l setenv -x -d 'Add an environment variable for shell'
-complete -c machinectl -l read-only -d 'Create read-only bind mount or clone'
-complete -c machinectl -l mkdir -d 'Create directory before bind mounting, if missing'
-complete -c machinectl -s n -l lines -x -d 'Number of journal entries to show'
-complete -c machinectl -l max-addresses -x -d 'Number of internet addresses to show at most'
-complete -c machinectl -s o -l output -x -a 'short short-full short-iso short-iso-precise short-precise short-monotonic short-delta short-unix verbose export json json-pretty json-sse json-seq cat with-unit' -d 'Change journal output mode (short, short-precise, short-iso, short-iso-precise, short-full, short-monotonic, short-unix, short-delta, json, json-pretty, json-sse, json-seq, cat, verbose, export, with-unit)'
-complete -c machinectl -l force -d 'Replace target file when copying, if necessary'
-complete -c machinectl -l now -d 'Start or power off container after enabling or disabling it'
-complete -c machinectl -l runner -x -a 'nspawn vmspawn' -d 'Select between nspawn and vmspawn as the runner'
-complete -c machinectl -s V -d 'Short for --runner=vmspawn'
-complete -c machinectl -l class -x -a 'container vm' -d 'What kind of machine to register (container, vm)'
-complete -c machinectl -l timeout -x -d 'How long to wait at most'
-complete -c machinectl -l no-pager -d 'Do not start a pager'
-complete -c machinectl -l no-legend -d 'Do not show headers and footers'
-complete -c machinectl -l no-ask-password -d 'Do not prompt for password'
-complete -c machinectl -s q -l quiet -d 'Suppress output'
-complete -c machinectl -l json -x -a 'short pretty off' -d 'Show output as JSON (short, pretty, off)'
-complete -c machinectl -s j -d 'Same as --json=pretty on a terminal, --json=short elsewhere'
+complete -c machinectl -n __machinectl_reads_options -s h -l help -d 'Show this help'
+complete -c machinectl -n __machinectl_reads_options -l version -d 'Show package version'
+complete -c machinectl -n __machinectl_reads_options -s H -l host -x -a '(__fish_print_hostnames)' -d 'Operate on remote host'
+complete -c machinectl -n __machinectl_reads_options -s M -l machine -x -a '(__machinectl_machines)' -d 'Operate on local container'
+complete -c machinectl -n __machinectl_reads_options -l system -d 'Connect to system machine manager'
+complete -c machinectl -n __machinectl_reads_options -l user -d 'Connect to user machine manager'
+complete -c machinectl -n __machinectl_reads_options -l value -d 'When showing properties, only print the value'
+complete -c machinectl -n __machinectl_reads_options -s p -l property -x -d 'Show only properties by this name'
+complete -c machinectl -n __machinectl_reads_options -s P -x -d 'Equivalent to --value --property=NAME'
+complete -c machinectl -n __machinectl_reads_options -s a -l all -d 'Show all properties, including empty ones'
+complete -c machinectl -n __machinectl_reads_options -s l -l full -d 'Do not ellipsize output'
+complete -c machinectl -n __machinectl_reads_options -l kill-whom -x -a 'all leader supervisor' -d 'Whom to send signal to'
+complete -c machinectl -n __machinectl_reads_options -s s -l signal -x -a 'SIGHUP SIGINT SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGKILL SIGUSR1 SIGSEGV SIGUSR2 SIGPIPE SIGALRM SIGTERM SIGSTKFLT SIGCHLD SIGCONT SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGXCPU SIGXFSZ SIGVTALRM SIGPROF SIGWINCH SIGIO SIGPWR SIGSYS SIGRTMIN' -d 'Which signal to send'
+complete -c machinectl -n __machinectl_reads_options -l uid -x -a '(__fish_complete_users)' -d 'Specify user ID to invoke shell as'
+complete -c machinectl -n __machinectl_reads_options -s E -l setenv -x -d 'Add an environment variable for shell'
+complete -c machinectl -n __machinectl_reads_options -l read-only -d 'Create read-only bind mount or clone'
+complete -c machinectl -n __machinectl_reads_options -l mkdir -d 'Create directory before bind mounting, if missing'
+complete -c machinectl -n __machinectl_reads_options -s n -l lines -x -d 'Number of journal entries to show'
+complete -c machinectl -n __machinectl_reads_options -l max-addresses -x -d 'Number of internet addresses to show at most'
+complete -c machinectl -n __machinectl_reads_options -s o -l output -x -a 'short short-full short-iso short-iso-precise short-precise short-monotonic short-delta short-unix verbose export json json-pretty json-sse json-seq cat with-unit' -d 'Change journal output mode (short, short-precise, short-iso, short-iso-precise, short-full, short-monotonic, short-unix, short-delta, json, json-pretty, json-sse, json-seq, cat, verbose, export, with-unit)'
+complete -c machinectl -n __machinectl_reads_options -l force -d 'Replace target file when copying, if necessary'
+complete -c machinectl -n __machinectl_reads_options -l now -d 'Start or power off container after enabling or disabling it'
+complete -c machinectl -n __machinectl_reads_options -l runner -x -a 'nspawn vmspawn' -d 'Select between nspawn and vmspawn as the runner'
+complete -c machinectl -n __machinectl_reads_options -s V -d 'Short for --runner=vmspawn'
+complete -c machinectl -n __machinectl_reads_options -l class -x -a 'container vm' -d 'What kind of machine to register (container, vm)'
+complete -c machinectl -n __machinectl_reads_options -l timeout -x -d 'How long to wait at most'
+complete -c machinectl -n __machinectl_reads_options -l no-pager -d 'Do not start a pager'
+complete -c machinectl -n __machinectl_reads_options -l no-legend -d 'Do not show headers and footers'
+complete -c machinectl -n __machinectl_reads_options -l no-ask-password -d 'Do not prompt for password'
+complete -c machinectl -n __machinectl_reads_options -s q -l quiet -d 'Suppress output'
+complete -c machinectl -n __machinectl_reads_options -l json -x -a 'short pretty off' -d 'Show output as JSON (short, pretty, off)'
+complete -c machinectl -n __machinectl_reads_options -s j -d 'Same as --json=pretty on a terminal, --json=short elsewhere'

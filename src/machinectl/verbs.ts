@@ -2,8 +2,11 @@
 // before that (help, the number of arguments, what completions offer) stands here.
 import type { Context } from './context.js';
 
-/** What a completion offers for an argument: that is a list where there are no others. */
-export type Completion = 'machine' | 'image' | 'machine-or-image' | 'host-path' | 'boolean' | 'nothing' | readonly string[];
+/**
+ * What a completion offers for an argument: that is a list where there are no others. `settings-of`: what has settings, which is
+ * a machine, an image, or a file of them.
+ */
+export type Completion = 'machine' | 'image' | 'settings-of' | 'host-path' | 'boolean' | 'nothing' | readonly string[];
 
 /** Carries out the verb. @returns the exit status; nothing means 0. Throws CommandFailure. */
 export type Run = (context: Context, words: readonly string[]) => Promise<number | void>;
@@ -123,11 +126,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     name: 'edit', group: 'image', arguments: 'NAME|FILE…', summary: 'Edit settings of one or more VMs/containers', minimum: 1, maximum: any,
-    completes: ['machine-or-image'], load: () => import('./verbs/edit.js'),
+    completes: ['settings-of'], load: () => import('./verbs/edit.js'),
   },
   {
     name: 'cat', group: 'image', arguments: 'NAME|FILE…', summary: 'Show settings of one or more VMs/containers', minimum: 1, maximum: any,
-    completes: ['machine-or-image'], load: () => import('./verbs/cat.js'),
+    completes: ['settings-of'], load: () => import('./verbs/cat.js'),
   },
   {
     name: 'clone', group: 'image', arguments: 'NAME NAME', summary: 'Clone an image', minimum: 2, maximum: 2,

@@ -37,12 +37,12 @@ ${functions}`;
 const functions = `# An image's name may hold nearly everything: what follows it is cut off, and what the shell would take for its own is quoted.
 _machinectl_names() {
     case $1 in
-        machine) command machinectl "\${scope[@]}" list --no-legend --no-pager --full 2>/dev/null | sed 's/ .*//' ;;
+        machine) command machinectl "\${scope[@]}" list --all --no-legend --no-pager --full 2>/dev/null | sed 's/ .*//' ;;
         image)
             command machinectl "\${scope[@]}" list-images --no-legend --no-pager --full 2>/dev/null |
                 sed -E 's/ +(directory|subvolume|raw|block|mstack) +(yes|no) .*//'
             ;;
-        machine-or-image) _machinectl_names machine; _machinectl_names image ;;
+        settings-of) _machinectl_names machine; _machinectl_names image ;;
         host) compgen -A hostname ;;
         user) compgen -u ;;
         =*) printf '%s\\n' \${1#=} ;;
@@ -60,6 +60,12 @@ _machinectl_offer() {
         printf -v name %q "$name"
         [[ $name == "$2"* ]] && COMPREPLY+=("$lead$name")
     done < <(_machinectl_names "$1" | sort -u)
+    if [[ $1 == settings-of && -n $2 ]]; then
+        while IFS= read -r name; do
+            printf -v name %q "$name"
+            COMPREPLY+=("$name")
+        done < <(compgen -f -- "$2")
+    fi
 }
 
 _machinectl() {

@@ -1,5 +1,5 @@
 // Completions for fish: complete(1) of fish.
-import { completions, verbsByOffers, type Offer, type OptionCompletion } from './model.js';
+import { completions, optionsWithArgument, verbsByOffers, type Offer, type OptionCompletion } from './model.js';
 
 export function fishCompletion(): string {
   const { verbs, options } = completions();
@@ -9,17 +9,26 @@ export function fishCompletion(): string {
 # The words before the cursor that are no options and no arguments of options: the verb and its arguments.
 function __machinectl_words
     set -l pending
+    set -l ended
     set -l tokens (commandline -opc)
     set -e tokens[1]
     for token in $tokens
         if test -n "$pending"
             set pending
-        else if contains -- $token ${options.filter(({ offer }) => offer !== undefined).flatMap(spellings).join(' ')}
+        else if test -n "$ended"; or not string match -q -- '-*' $token
+            printf '%s\\n' $token
+        else if test $token = --
+            set ended 1
+        else if contains -- $token ${optionsWithArgument(options).join(' ')}
             set pending 1
-        else if not string match -q -- '-*' $token
-            echo $token
         end
     end
+end
+
+# Whether options are machinectl's: behind an argument of these verbs, another program's command line begins.
+function __machinectl_reads_options
+    set -l words (__machinectl_words)
+    not contains -- "$words[1]" ${program.map(({ name }) => name).join(' ')}; or test (count $words) -le 2
 end
 
 # Whether so many arguments ('+': that many or more) of one of these verbs stand before the cursor.
@@ -44,8 +53,12 @@ function __machinectl_scope
     contains -- --user (commandline -opc); and echo -- --user
 end
 
+# A machine may be preceded by a user.
 function __machinectl_machines
-    command machinectl (__machinectl_scope) list --no-legend --no-pager --full 2>/dev/null | string replace -r ' .*' ''
+    set -l user (commandline -ct | string match -r '^[^@]*@')
+    for name in (command machinectl (__machinectl_scope) list --all --no-legend --no-pager --full 2>/dev/null | string replace -r ' .*' '')
+        printf '%s\\n' "$user$name"
+    end
 end
 
 # An image's name may hold nearly everything: what follows it is cut off.
@@ -55,8 +68,6 @@ function __machinectl_images
 end
 
 complete -c machinectl -f
-# Another program's command line begins after one argument of these; none of it is ours to say.
-complete -c machinectl -n '__machinectl_at 1+ ${program.map(({ name }) => name).join(' ')}' -f
 
 ${verbs.map(({ name, summary }) => `complete -c machinectl -n __machinectl_needs_verb -a ${name} -d ${quote(summary)}`).join('\n')}
 
@@ -76,17 +87,13 @@ function optionLine({ short, long, summary, offer }: OptionCompletion): readonly
   if (summary === '') return [];
   const name = [...(short === undefined ? [] : [`-s ${short}`]), ...(long === undefined ? [] : [`-l ${long}`])].join(' ');
   const takes = offer === undefined ? '' : ` -x ${offerFlags(offer)}`.trimEnd();
-  return [`complete -c machinectl ${name}${takes} -d ${quote(summary)}`];
+  return [`complete -c machinectl -n __machinectl_reads_options ${name}${takes} -d ${quote(summary)}`];
 }
 
 function offerFlags(offer: Offer): string {
   if (typeof offer !== 'string') return `-a ${quote(offer.join(' '))}`;
-  return { machine: "-a '(__machinectl_machines)'", image: "-a '(__machinectl_images)'", 'machine-or-image': "-a '(__machinectl_machines; __machinectl_images)'",
+  return { machine: "-a '(__machinectl_machines)'", image: "-a '(__machinectl_images)'", 'settings-of': "-F -a '(__machinectl_machines; __machinectl_images)'",
     'host-path': '-F', host: "-a '(__fish_print_hostnames)'", user: "-a '(__fish_complete_users)'", nothing: '' }[offer];
-}
-
-function spellings({ short, long }: OptionCompletion): readonly string[] {
-  return [...(short === undefined ? [] : [`-${short}`]), ...(long === undefined ? [] : [`--${long}`])];
 }
 
 /** In fish, a backslash and a quote are all that is special between single quotes. */

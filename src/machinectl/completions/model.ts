@@ -4,7 +4,7 @@ import { signalTable } from '../signals.js';
 import { verbs, type Completion, type Verb } from '../verbs.js';
 
 /** What is offered: names that are asked for when they are wanted, or words that are known beforehand. */
-export type Offer = 'machine' | 'image' | 'machine-or-image' | 'host-path' | 'host' | 'user' | 'nothing' | readonly string[];
+export type Offer = 'machine' | 'image' | 'settings-of' | 'host-path' | 'host' | 'user' | 'nothing' | readonly string[];
 
 export interface VerbCompletion {
   readonly name: string;
@@ -43,6 +43,13 @@ export function verbsByOffers(all: readonly VerbCompletion[]): readonly { readon
     groups.set(key, group);
   }
   return [...groups.values()];
+}
+
+/** As they are written; hidden ones, too. */
+export function optionsWithArgument(options: readonly OptionCompletion[]): readonly string[] {
+  return options.filter(({ offer }) => offer !== undefined).flatMap(({ short, long }) => [
+    ...(short === undefined ? [] : [`-${short}`]), ...(long === undefined ? [] : [`--${long}`]),
+  ]);
 }
 
 function completeVerb({ name, summary = '', maximum, completes = ['nothing'], argumentsBeforeCommand }: Verb): VerbCompletion {
