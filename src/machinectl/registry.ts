@@ -20,6 +20,7 @@ export type ImageProperties = PropertiesOf<typeof imageInterface>;
 export type PoolProperties = PropertiesOf<typeof managerInterface>;
 
 const service = 'org.freedesktop.machine1';
+const accessDenied = 'org.freedesktop.DBus.Error.AccessDenied';
 const managerPath = '/org/freedesktop/machine1';
 
 export interface CallOptions {
@@ -126,6 +127,7 @@ export function reasonOf(error: unknown): string {
   const isOver = isMachinedError(error, 'disconnected') || (isMachinedError(error, 'unreachable') && error.errorName === undefined);
   if (isOver) return 'Transport endpoint is not connected';
   if (isMachinedError(error, 'timed-out') && error.errorName === undefined) return 'Connection timed out';
+  if (isMachinedError(error) && error.errorName === accessDenied) return 'Access denied'; // as systemd's tools have it, whatever the service says
   if (error instanceof Error) return error.message;
   throw error;
 }
