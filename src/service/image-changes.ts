@@ -78,10 +78,10 @@ export class ImageKeeper {
   async update(call: Call, image: Image, { newName, readOnly, limit }: ImageUpdateRequest): Promise<void> {
     if (newName !== undefined) checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name });
-    const newLimit = limit === noLimit ? withoutLimit(image) : limit;
-    const isNothing = newName === undefined && readOnly === undefined && newLimit === undefined;
+    const checked = limit === undefined ? undefined : checkLimit(limit);
+    const isNothing = newName === undefined && readOnly === undefined && checked === undefined;
     if (isNothing) return; // not even an image that cannot be changed has anything against it
-    await this.#changes.update(image, { newName, readOnly, limit: newLimit });
+    await this.#changes.update(image, { newName, readOnly, limit: checked });
   }
 
   /** Throws Failure 'invalid-argument', 'not-supported'. */
@@ -162,11 +162,6 @@ async function explaining(attempt: string, work: () => Promise<void>): Promise<v
 
 function explained(failure: Failure, attempt: string): Failure {
   return systemFailure(failure.errno ?? 'EIO', `${attempt}: ${failure.message}`, failure);
-}
-
-/** Nothing is to be done for an image that nothing limits; disks have the size that they have. */
-function withoutLimit({ type, limit }: Image): 'none' | undefined {
-  return limit === undefined || type === 'raw' || type === 'block' ? undefined : 'none';
 }
 
 function checkLimit(limit: bigint): ImageLimit {

@@ -167,6 +167,22 @@ test('the clock', () => {
   assert.ok(Math.abs(Number(monotonic) / 1000 - Number(process.hrtime.bigint()) / 1e6) < 1000);
 });
 
+test('a process whose memory is limited ends when it needs more, in V8’s heap or beside it', () => {
+  const limits = new URL('../../src/host/kernel/limits.js', import.meta.url).href;
+  const program = (hoard: string) => `
+    const { limitMemory } = await import('${limits}');
+    limitMemory(256 << 20);
+    (await import('node:fs')).writeSync(1, 'begun');
+    const kept = [];
+    for (let size = 0; size < 1024; size++) kept.push(${hoard});
+    console.log('not ended');`;
+  for (const hoard of ['Buffer.alloc(1 << 20)', 'Array.from({ length: 1 << 15 }, (_, number) => ({ number }))']) {
+    const parameters = ['-c', 'ulimit -c 0; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program(hoard)];
+    const { stdout, status } = spawnSync('sh', parameters, { encoding: 'utf8' });
+    assert.deepEqual([stdout, status === 0], ['begun', false], hoard);
+  }
+});
+
 test('the limit on open files goes up to the hard one', () => {
   const limits = new URL('../../src/host/kernel/limits.js', import.meta.url).href;
   // Node raises the limit when it starts: it is lowered from within.

@@ -4,6 +4,7 @@ import { isFailure } from '../../domain/failure.js';
 import { changeImage } from '../images/change-image.js';
 import { readMetadata } from '../images/read-metadata.js';
 import { dieWithParent } from '../kernel/guest-root.js';
+import { limitMemory } from '../kernel/limits.js';
 import { bindMount, copyFiles, locateCopy, openRootDirectory, removeCopyLeftovers, unbindMount } from './guest-files.js';
 import { HelperChannel } from './helper-channel.js';
 import { findCommandEntrance, findEntrance, isKnown, requireProgram } from './entrance.js';
@@ -71,7 +72,11 @@ const tasks: TaskHandlers = {
   'image-metadata': ({ image, locks }) => ({ output: readMetadata(image, locks) }),
 };
 
+/** A helper handles a megabyte or two, and Node takes 50. */
+const mostMemory = 512 << 20;
+
 dieWithParent();
+limitMemory(mostMemory);
 if (process.geteuid?.() === 0) process.setgroups?.([]); // root's groups may read what a guest may not
 
 const usualMask = process.umask();

@@ -10,9 +10,6 @@ import { childProcess } from '../on-demand.js';
 import type { Progress } from '../../domain/operations.js';
 import { cancelLine, mostDescriptors, newsMark, type HelperMessage } from './protocol.js';
 
-/** Node's own is a gigabyte and more; a helper handles a megabyte or two. */
-const heapSize = 64; // in MiB
-
 /** More than the longest answer to come from the largest file that a helper reads. In characters. */
 const longestAnswer = 16 << 20;
 
@@ -155,7 +152,7 @@ function start(program: string): { child: ChildProcess; stream: ByteStream } {
     const { stream, other } = connectedPair();
     try {
       const stdio = ['ignore', 'ignore', 'inherit', other] as const; // the last one is channelDescriptor
-      return { child: childProcess().spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
+      return { child: childProcess().spawn(process.execPath, [program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
     } catch (error) {
       stream.close();
       throw error;

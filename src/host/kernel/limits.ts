@@ -1,6 +1,7 @@
 import { check, close, errno, fileControlInBackground, F_DUPFD_CLOEXEC, processLimit } from './libc.js';
 import { errnos, SystemError } from './system-error.js';
 
+const RLIMIT_DATA = 2;
 const RLIMIT_NOFILE = 7; // the same on every architecture but sparc and mips
 const RLIM_NLIMITS = 16;
 
@@ -18,6 +19,18 @@ export function raiseOpenFilesLimit(): { before: number; after: number } {
   const [soft, hard] = limits as unknown as [bigint, bigint];
   if (soft !== hard) check(processLimit(0, RLIMIT_NOFILE, new BigUint64Array([hard, hard]), null), 'prlimit');
   return { before: Number(soft), after: Number(hard) };
+}
+
+/**
+ * Lets this process have so many bytes of memory of its own, and no more: V8 ends it when it needs more. A flag of V8's would
+ * bound nothing but its heap, and have Node refuse the compiled code that it comes with, which takes 15 ms more to start.
+ */
+export function limitMemory(bytes: number): void {
+  const limits = new BigUint64Array(2);
+  check(processLimit(0, RLIMIT_DATA, null, limits), 'prlimit');
+  const hard = limits[1] as bigint;
+  const limit = hard < bytes ? hard : BigInt(bytes);
+  check(processLimit(0, RLIMIT_DATA, new BigUint64Array([limit, limit]), null), 'prlimit');
 }
 
 /**
