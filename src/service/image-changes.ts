@@ -64,6 +64,7 @@ export class ImageKeeper {
 
   async markReadOnly(call: Call, image: Image, readOnly: boolean): Promise<void> {
     await authorize(this.#authority, call, { name: image.name, details: { read_only: readOnly ? '1' : '0' } });
+    refuseHidden(image);
     await this.#changes.update(image, { readOnly });
   }
 
@@ -81,6 +82,7 @@ export class ImageKeeper {
     const checked = limit === undefined ? undefined : checkLimit(limit);
     const isNothing = newName === undefined && readOnly === undefined && checked === undefined;
     if (isNothing) return; // not even an image that cannot be changed has anything against it
+    if (readOnly !== undefined) refuseHidden(image);
     await this.#changes.update(image, { newName, readOnly, limit: checked });
   }
 
@@ -162,6 +164,11 @@ async function explaining(attempt: string, work: () => Promise<void>): Promise<v
 
 function explained(failure: Failure, attempt: string): Failure {
   return systemFailure(failure.errno ?? 'EIO', `${attempt}: ${failure.message}`, failure);
+}
+
+/** They are read-only for good, whatever the files say. Throws Failure 'system' (EROFS). */
+function refuseHidden({ name }: Image): void {
+  if (isHiddenImage(name)) throw systemFailure('EROFS', 'Read-only file system');
 }
 
 function checkLimit(limit: bigint): ImageLimit {

@@ -179,6 +179,7 @@ suite('on D-Bus', () => {
     await failsWith(call('RenameImage', 'ss', ['a-b', '.host']), 'System.Error.EBUSY', `Failed to rename image: ${busy}`);
     await failsWith(call('RenameImage', 'ss', ['a-b', '.h']), `${standard}FileExists`, 'Failed to rename image: File exists');
     await failsWith(call('CloneImage', 'ssb', ['a-b', 'a-b', false]), `${standard}FileExists`, 'File exists');
+    await failsWith(call('MarkImageReadOnly', 'sb', ['.h', false]), 'System.Error.EROFS', 'Read-only file system');
     await failsWith(call('SetImageLimit', 'st', ['a-b', 1n]), `${standard}NotSupported`, 'Operation not supported');
     await failsWith(call('SetImageLimit', 'st', ['a-b', 2n ** 63n]), `${standard}InvalidArgs`, 'New limit out of range');
     await failsWith(call('SetPoolLimit', 't', [2n ** 63n]), `${standard}InvalidArgs`, 'New limit out of range');

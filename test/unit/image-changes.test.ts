@@ -112,6 +112,16 @@ suite('on a host', { skip: isRoot ? false : 'only root marks directories' }, () 
     assert.deepEqual(place.files(), ['one', 'two']);
   });
 
+  test('a tree goes with hashes that lie beside it', async () => {
+    await using place = new Place();
+    place.add('one', 'directory');
+    writeFileSync(place.in('one.roothash'), 'hash');
+    await place.changes.update(place.find('one'), { newName: 'two' });
+    assert.deepEqual(place.files(), ['two', 'two.roothash']);
+    await place.changes.remove(place.find('two'));
+    assert.deepEqual(place.files(), []);
+  });
+
   test('a disk keeps its holes, and goes with what belongs to it', async () => {
     await using place = new Place();
     place.add('one', 'raw');

@@ -90,6 +90,7 @@ test('a name is what it says without what has no place in one', async () => {
   using place = new Place();
   for (const [text, name] of [
     ['-bad-host-name-', 'bad-host-name'], ['a..b.', 'a.b'], ['x y!', 'xy'], ['...', undefined], ['n'.repeat(100), 'n'.repeat(64)],
+    ['h-??-$word', 'h-??-$word'], ['a-.b.-.c', 'a-b.c'], ['-.x-.-y.', 'x--y'], ['h\0x', 'h'], ['\0h', 'h'], ['?', '?'],
   ] as const) {
     writeFileSync(place.in('etc/hostname'), `${text}\n`);
     assert.equal((await place.metadata()).hostname, name, text);

@@ -37,9 +37,8 @@ export function companionsOf(image: ImageText, newName: string, newDirectory: st
   const directory = path.dirname(image.path);
   const file = isDisk ? path.basename(image.path, '.raw') : path.basename(image.path);
   const name = image.type === 'raw' ? path.basename(image.name, '.raw') : image.name;
-  const beside = isDisk ? [...diskCompanions, settings] : [settings];
   return [
-    ...beside.map((ending): [string, string] => [`${directory}/${file}.${ending}`, `${newDirectory}/${newName}.${ending}`]),
+    ...[...diskCompanions, settings].map((ending): [string, string] => [`${directory}/${file}.${ending}`, `${newDirectory}/${newName}.${ending}`]),
     ...places.settings.map((place): [string, string] => [`${place}/${name}.${settings}`, `${place}/${newName}.${settings}`]),
   ];
 }

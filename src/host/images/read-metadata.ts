@@ -94,15 +94,15 @@ function isThere(trees: DiskTrees, file: string): boolean {
   }
 }
 
-/** Undefined if none of these can be read. */
+/** The first of these that is there; undefined if there is none, or it cannot be read. */
 function readFirst(trees: DiskTrees, files: readonly string[]): Buffer | undefined {
-  for (const file of files) {
-    try {
+  try {
+    for (const file of files) {
       const bytes = inTree(trees, file, readInRoot);
       if (bytes !== undefined) return bytes;
-    } catch (error) {
-      if (!isFailure(error, 'system') && errnoNameOf(error) === undefined) throw error;
     }
+  } catch (error) {
+    if (!isFailure(error, 'system') && errnoNameOf(error) === undefined) throw error;
   }
   return undefined;
 }
@@ -126,10 +126,11 @@ function readMachineId(trees: DiskTrees): string | null {
 
 /** The first line that is no comment, hostname(5), without what has no place in a name. */
 function readHostname(trees: DiskTrees): string | null {
-  const lines = readFirst(trees, ['etc/hostname'])?.toString('latin1').split('\n') ?? [];
+  const lines = readFirst(trees, ['etc/hostname'])?.toString('latin1').split(/[\n\0]/) ?? [];
   const line = lines.map((text) => text.trim()).find((text) => text !== '' && !text.startsWith('#')) ?? '';
-  const allowed = line.replace(/[^A-Za-z0-9.-]/g, '').slice(0, longestHostname);
-  const labels = allowed.split('.').map((label) => label.replace(/^-+|-+$/g, ''));
-  const name = labels.filter((label) => label !== '').join('.');
+  // '?' and '$' stand for what only the system itself can put there, hostname(5)
+  const allowed = line.replace(/[^A-Za-z0-9.?$-]/g, '').replace(/^[.-]+/, '');
+  const between = allowed.replace(/[.-]+/g, (marks) => (marks.startsWith('.') ? '.' : marks.replaceAll('.', '')));
+  const name = between.slice(0, longestHostname).replace(/[.-]+$/, '');
   return name === '' ? null : name;
 }
