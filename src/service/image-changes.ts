@@ -93,8 +93,9 @@ export class ImageKeeper {
     try {
       await this.#changes.setPoolLimit(checked);
     } catch (error) {
-      if (!isFailure(error, 'system') || error.errno !== 'EOPNOTSUPP') throw error;
-      throw new Failure('not-supported', error.message, { cause: error });
+      if (!isFailure(error, 'system')) throw error;
+      if (error.errno === 'EOPNOTSUPP') throw new Failure('not-supported', error.message, { cause: error });
+      throw explained(error, 'Failed to adjust quota limit');
     }
   }
 

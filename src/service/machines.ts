@@ -384,7 +384,8 @@ export class Machines implements Disposable {
     }
     const supervisor = this.#processes.openSupervisor(machine);
     if (supervisor !== undefined) undo.use(supervisor);
-    const readmitted: Machine = { ...machine, leader: leader.identity, subgroup: this.#processes.subgroupOf(machine) };
+    const subgroup = this.#processes.subgroupOf(machine);
+    const readmitted: Machine = { ...machine, leader: leader.identity, supervisor: supervisor?.identity, subgroup };
     let residence: Residence;
     try {
       residence = this.#admit(readmitted, leader, supervisor);
@@ -399,7 +400,8 @@ export class Machines implements Disposable {
     if (machine.allocatedUnit) residence.scope = Promise.resolve();
     residence.watch();
     undo.keep();
-    if (!isSaved || (job !== '' && machine.state !== 'closing')) this.#saveReadmitted(readmitted);
+    const isOld = machine.leader.pidfdId !== leader.identity.pidfdId; // as systemd 257 and earlier wrote it
+    if (!isSaved || isOld || (job !== '' && machine.state !== 'closing')) this.#saveReadmitted(readmitted);
     this.#announce(readmitted, residence);
   }
 

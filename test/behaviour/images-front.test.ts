@@ -185,6 +185,8 @@ suite('on D-Bus', () => {
     await failsWith(call('SetPoolLimit', 't', [2n ** 63n]), `${standard}InvalidArgs`, 'New limit out of range');
     world.images.failure = 'EOPNOTSUPP';
     await failsWith(call('SetPoolLimit', 't', [1n]), `${standard}NotSupported`, 'EOPNOTSUPP');
+    world.images.failure = 'EDQUOT';
+    await failsWith(call('SetPoolLimit', 't', [1n]), 'System.Error.EDQUOT', 'Failed to adjust quota limit: EDQUOT');
   });
 
   test('the pool is cleaned of what is hidden, or of all but what is needed', async () => {

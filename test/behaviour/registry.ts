@@ -735,6 +735,25 @@ export function registrySuite(name: string, makeHarness: (world?: World) => Prom
     assert.deepEqual(subgroups, ['', 'payload', 'payload']);
   });
 
+  test(`${name}: after a restart a machine has no supervisor that is gone, and its file what an older version left out`, async () => {
+    using before = new World();
+    {
+      await using harness = await makeHarness(before);
+      const { root } = await ready(harness);
+      await root.register({ name: 'one', leader: before.leader('one.service') });
+    }
+    const stored = before.store.stored.get('one') ?? assert.fail();
+    const { leader } = stored.machine;
+    const old = { leader: { ...leader, pidfdId: undefined }, supervisor: { pid: 999_999, pidfdId: undefined } };
+    before.store.stored.set('one', { ...stored, machine: { ...stored.machine, ...old } });
+
+    const world = new World(before);
+    world.machines.restore();
+    assert.equal(world.machines.find('one')?.supervisor, undefined);
+    assert.deepEqual(world.store.stored.get('one')?.machine.leader, leader);
+    assert.ok(leader.pidfdId !== undefined);
+  });
+
   test(`${name}: after a restart the machines that run are back, and nothing else`, async () => {
     using before = new World();
     {
