@@ -3,7 +3,11 @@
 /** East Asian wide and full-width characters, and emoji: UAX #11. */
 const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
-const withoutWidth = /[\p{Mn}\p{Me}\p{Cf}]/u;
+/** Shown as pictures by themselves, which are wide; of flags, each half counts for itself. */
+const picture = /\p{Emoji_Presentation}/u;
+const halfOfFlag = /\p{Regional_Indicator}/u;
+/** What goes with the character before: also vowels and finals of Hangul. */
+const withoutWidth = /[\p{Mn}\p{Me}\p{Cf}\u1160-\u11ff\ud7b0-\ud7ff]/u;
 const plain = /^[\x20-\x7e]*$/;
 
 export function displayWidth(text: string): number {
@@ -15,7 +19,7 @@ export function displayWidth(text: string): number {
 
 function widthOf(character: string): number {
   if (withoutWidth.test(character)) return 0;
-  return wide.test(character) ? 2 : 1;
+  return wide.test(character) || (picture.test(character) && !halfOfFlag.test(character)) ? 2 : 1;
 }
 
 /** The text, or as much of its beginning as fits before a '…' in `columns` columns. */

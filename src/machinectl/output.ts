@@ -15,7 +15,6 @@ export class Output {
   readonly onTerminal: boolean;
   readonly #environment: NodeJS.ProcessEnv;
   #text = '';
-  #columns: number | undefined;
 
   constructor(environment: NodeJS.ProcessEnv = process.env) {
     this.#environment = environment;
@@ -23,10 +22,13 @@ export class Output {
     this.colours = colourMode({ environment, onTerminal: this.onTerminal });
   }
 
-  /** $COLUMNS, or what the terminal says. */
+  /** $COLUMNS, or what the terminal says now. */
   get columns(): number {
-    this.#columns ??= this.#countColumns();
-    return this.#columns;
+    const wanted = Number(this.#environment['COLUMNS']);
+    if (Number.isInteger(wanted) && wanted > 0 && wanted < 65_536) return wanted;
+    if (!isatty(1)) return defaultColumns;
+    const terminal = process.stdout as Partial<WriteStream>;
+    return terminal.columns !== undefined && terminal.columns > 0 ? terminal.columns : defaultColumns;
   }
 
   print(text: string): void {
@@ -69,14 +71,6 @@ export class Output {
     this.#text = '';
     const { showInPager } = await import('./pager.js');
     if (!showInPager(text, this.#environment)) writeAll(1, text);
-  }
-
-  #countColumns(): number {
-    const wanted = Number(this.#environment['COLUMNS']);
-    if (Number.isInteger(wanted) && wanted > 0 && wanted < 65_536) return wanted;
-    if (!isatty(1)) return defaultColumns;
-    const terminal = process.stdout as Partial<WriteStream>;
-    return terminal.columns !== undefined && terminal.columns > 0 ? terminal.columns : defaultColumns;
   }
 }
 

@@ -49,9 +49,41 @@ suite('machinectl beyond the original', () => {
       assert.ok(shown.includes('\x1b[?1049h'), 'it takes the alternate screen');
       assert.match(shown, /live/);
       assert.ok(shown.trimEnd().endsWith('\x1b[?25h\x1b[?1049l'), `and leaves it: ${JSON.stringify(shown.slice(-80))}`);
+      // given back while the job is stopped, too, taken again when that goes on, and drawn anew in another size
+      await host.succeed(['bash', '--norc', '-c', underJobControl, 'bash', verb], { timeout: 120_000, env: { LC_ALL: 'C.UTF-8' } });
     }
   });
 });
+
+// 7 is what the keyboard of the terminal types.
+const underJobControl = `
+verb=$1
+rm -rf /tmp/live; mkdir /tmp/live; mkfifo /tmp/live/typed; : >/tmp/live/seen
+exec 7<>/tmp/live/typed
+TERM=dumb systemd-run --quiet --collect --wait --pty --setenv=TERM=xterm --setenv=PATH=/usr/bin:/bin:/opt/node/bin \\
+  --setenv=HOME=/root bash --norc -i <&7 >/tmp/live/seen 2>&1 &
+# Waits for the text behind what was seen last; lengths are of bytes.
+before=0
+see() {
+  local offset='' LC_ALL=C
+  until [[ -n $offset ]]; do
+    offset=$(tail -c +$((before + 1)) /tmp/live/seen | grep -aboF -e "$1" | head -n 1 | cut -d: -f1)
+    sleep 0.05
+  done
+  before=$((before + offset + \${#1}))
+}
+entered=$'\\e[?1049h' left=$'\\e[?1049l'
+printf 'stty cols 100 rows 30; tty >/tmp/live/tty; ${machinectl} %s\\n' $verb >&7
+see "$entered"; see live
+printf '\\032' >&7; see "$left"; see Stopped
+printf 'fg\\n' >&7; see "$entered"; see live
+stty -F "$(</tmp/live/tty)" cols 40; see …
+kill -s TSTP "$(pgrep -f "^[^ ]*node .*machinectl $verb")"; see "$left"; see Stopped
+printf 'fg\\n' >&7; see "$entered"; see live
+printf 'q' >&7; see "$left"
+printf 'echo "status is $?"\\n' >&7; see 'status is 0'
+printf 'exit\\n' >&7
+wait`;
 
 /** Only who listens hears of what comes: the listener has made the registry tell it something. */
 async function listening(host: LabHost): Promise<void> {

@@ -84,6 +84,9 @@ test('how wide a text is, and what is left of one that is too wide', () => {
   assert.equal(displayWidth('plain'), 5);
   assert.equal(displayWidth('übe\u0301r'), 4);
   assert.equal(displayWidth('機械'), 4);
+  assert.equal(displayWidth('✅🚀⌚'), 6);
+  assert.equal(displayWidth('🇩🇪'), 2);
+  assert.equal(displayWidth('한'.normalize('NFD')), 2);
   assert.equal(ellipsize('machine', 7), 'machine');
   assert.equal(ellipsize('machine', 4), 'mac…');
   assert.equal(ellipsize('機械機械', 6), '機械…');

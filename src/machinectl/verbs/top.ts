@@ -39,13 +39,18 @@ export async function run(context: Context): Promise<void> {
   const { registry, output } = context;
   if (registry.target.transport !== 'local') throw new CommandFailure('top is only supported on the local host.');
   if (!output.onTerminal) return once(context);
-  using screen = new LiveScreen(output);
+  let rows: readonly Row[] | undefined;
+  using screen = new LiveScreen(output, () => draw());
+  const draw = (): void => {
+    if (rows !== undefined) screen.draw(format(context, rows));
+  };
   let ended = false;
   void screen.ended.then(() => (ended = true));
   for (let before = await measure(context); !ended; ) {
     await Promise.race([delay(interval), screen.ended]);
     const now = await measure(context);
-    screen.draw(format(context, rowsOf(before, now)));
+    rows = rowsOf(before, now);
+    draw();
     before = now;
   }
 }

@@ -13,7 +13,7 @@ export async function run(context: Context): Promise<void> {
   const { registry, output } = context;
   let changed: () => void = () => undefined;
   const failed = followMachines(registry, () => changed(), () => undefined);
-  using screen = output.onTerminal ? new LiveScreen(output) : undefined;
+  using screen = output.onTerminal ? new LiveScreen(output, () => changed()) : undefined;
   let ended = false;
   void screen?.ended.then(() => (ended = true));
   for (let shown = ''; !ended; ) {
