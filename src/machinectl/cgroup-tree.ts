@@ -1,6 +1,7 @@
 // The processes of a unit as a tree of cgroups, as systemctl status and machinectl status draw it.
 import { styled, type ColourMode } from './colours.js';
 import { ellipsize, printable } from './display-width.js';
+import type { Glyphs } from './glyphs.js';
 
 export interface UnitProcess {
   /** The path of its cgroup. */
@@ -20,9 +21,10 @@ export interface TreeOptions {
   /** Columns for what follows the prefix; undefined: as many as it takes. */
   readonly width: number | undefined;
   readonly colours: ColourMode;
+  readonly glyphs: Glyphs;
 }
 
-const branchWidth = '├─'.length;
+const branchWidth = 2;
 /** So many columns of a command line are shown however narrow the terminal is. */
 const leastCommandLine = 20;
 
@@ -49,6 +51,7 @@ function place(group: Group, path: readonly string[], process: UnitProcess): voi
 }
 
 function formatGroup(group: Group, indentation: string, options: TreeOptions): string {
+  const { branch, lastBranch, trunk, ellipsis } = options.glyphs;
   const processes = [...group.processes].sort((one, other) => one.pid - other.pid);
   const children = [...group.children.values()].sort((one, other) => Buffer.compare(Buffer.from(one.name), Buffer.from(other.name)));
   const digits = Math.max(0, ...processes.map(({ pid }) => String(pid).length));
@@ -57,13 +60,13 @@ function formatGroup(group: Group, indentation: string, options: TreeOptions): s
     const isLast = index === processes.length - 1 && children.length === 0;
     const taken = indentation.length + branchWidth + digits + 1;
     const room = options.width === undefined ? Number.POSITIVE_INFINITY : Math.max(options.width - taken, leastCommandLine);
-    const shown = `${String(pid).padStart(digits)} ${ellipsize(printable(commandLine), room)}`;
-    text += `${options.prefix}${indentation}${isLast ? '└─' : '├─'}${styled(shown, 'grey', options.colours)}\n`;
+    const shown = `${String(pid).padStart(digits)} ${ellipsize(printable(commandLine), room, ellipsis)}`;
+    text += `${options.prefix}${indentation}${isLast ? lastBranch : branch}${styled(shown, 'grey', options.colours)}\n`;
   }
   for (const [index, child] of children.entries()) {
     const isLast = index === children.length - 1;
-    text += `${options.prefix}${indentation}${isLast ? '└─' : '├─'}${printable(unescape(child.name))}\n`;
-    text += formatGroup(child, `${indentation}${isLast ? '  ' : '│ '}`, options);
+    text += `${options.prefix}${indentation}${isLast ? lastBranch : branch}${printable(unescape(child.name))}\n`;
+    text += formatGroup(child, `${indentation}${isLast ? '  ' : trunk}`, options);
   }
   return text;
 }

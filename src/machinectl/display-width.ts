@@ -22,18 +22,18 @@ function widthOf(character: string): number {
   return wide.test(character) || (picture.test(character) && !halfOfFlag.test(character)) ? 2 : 1;
 }
 
-/** The text, or as much of its beginning as fits before a '…' in `columns` columns. */
-export function ellipsize(text: string, columns: number): string {
+/** The text, or as much of its beginning as fits before the ellipsis in `columns` columns. */
+export function ellipsize(text: string, columns: number, ellipsis = '…'): string {
   if (displayWidth(text) <= columns) return text;
-  if (columns <= 0) return '';
+  if (columns <= ellipsis.length) return ellipsis.slice(0, Math.max(0, columns));
   let taken = '';
   let width = 0;
   for (const character of text) {
     width += widthOf(character);
-    if (width > columns - 1) break;
+    if (width > columns - ellipsis.length) break;
     taken += character;
   }
-  return `${taken}…`;
+  return `${taken}${ellipsis}`;
 }
 
 export function padTo(text: string, columns: number, side: 'left' | 'right' = 'left'): string {

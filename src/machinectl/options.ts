@@ -145,7 +145,7 @@ function setSignal(settings: Settings, text: string, output: Output): void {
   }
   if (text === 'list') {
     const rows = signalTable().map(({ number, name }) => [{ text: String(number) }, { text: name }]);
-    output.print(formatTable([{ title: 'SIGNAL' }, { title: 'NAME' }], rows, { width: undefined, colours: output.colours, header: true }));
+    output.print(formatTable([{ title: 'SIGNAL' }, { title: 'NAME' }], rows, { width: undefined, colours: output.colours, glyphs: output.glyphs, header: true }));
     throw new Finished();
   }
   settings.signal = parseSignal(text);

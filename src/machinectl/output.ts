@@ -2,6 +2,7 @@
 import { writeSync } from 'node:fs';
 import type { WriteStream } from 'node:tty';
 import { isatty } from 'node:tty';
+import { glyphsFor, type Glyphs } from './glyphs.js';
 import { formatJson } from './json.js';
 import { colourMode, isDumb, styled, type ColourMode } from './colours.js';
 
@@ -12,6 +13,7 @@ const defaultColumns = 80;
 
 export class Output {
   readonly colours: ColourMode;
+  readonly glyphs: Glyphs;
   readonly onTerminal: boolean;
   readonly #environment: NodeJS.ProcessEnv;
   #text = '';
@@ -20,6 +22,7 @@ export class Output {
     this.#environment = environment;
     this.onTerminal = isatty(1) && isatty(2);
     this.colours = colourMode({ environment, onTerminal: this.onTerminal });
+    this.glyphs = glyphsFor(environment);
   }
 
   /** $COLUMNS, or what the terminal says now. */

@@ -1,6 +1,7 @@
 // Tables as systemd's tools print them: columns as wide as their cells, squeezed evenly where the terminal is too narrow.
 import { styled, type ColourMode, type Style } from './colours.js';
 import { displayWidth, ellipsize, padTo, printable } from './display-width.js';
+import type { Glyphs } from './glyphs.js';
 
 export interface Cell {
   /** Several lines make a row that is several lines high. */
@@ -17,8 +18,9 @@ export interface TableOptions {
   /** Columns of the terminal that the table has to fit; undefined: as many as it takes. */
   readonly width: number | undefined;
   readonly colours: ColourMode;
+  readonly glyphs: Glyphs;
   readonly header: boolean;
-  /** Lines that a cell may take at most; one with more ends in '…'. */
+  /** Lines that a cell may take at most; one with more ends in an ellipsis. */
   readonly maximumHeight?: number;
 }
 
@@ -32,15 +34,15 @@ export function textOrDash(text: string): Cell {
 
 /** Lines of text, each with its newline. */
 export function formatTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], options: TableOptions): string {
-  const body = rows.map((row) => row.map((cell) => ({ style: cell.style ?? 'plain', lines: linesOf(cell, options.maximumHeight) })));
+  const body = rows.map((row) => row.map((cell) => ({ style: cell.style ?? 'plain', lines: linesOf(cell, options) })));
   const wanted = columns.map(({ title }, index) => {
     const widths = body.map((row) => Math.max(0, ...(row[index]?.lines ?? []).map(displayWidth)));
     return Math.max(options.header ? displayWidth(title) : 0, 1, ...widths);
   });
   const gaps = columns.length - 1;
   const widths = options.width === undefined ? wanted : squeeze(wanted, options.width - gaps);
-  const header = options.header ? formatHeader(columns, widths, options.colours) : '';
-  return header + body.map((row) => formatRow(columns, row, widths, options.colours)).join('');
+  const header = options.header ? formatHeader(columns, widths, options) : '';
+  return header + body.map((row) => formatRow(columns, row, widths, options)).join('');
 }
 
 interface CellLines {
@@ -48,10 +50,10 @@ interface CellLines {
   readonly lines: readonly string[];
 }
 
-function linesOf({ text }: Cell, maximum = Number.POSITIVE_INFINITY): readonly string[] {
+function linesOf({ text }: Cell, { glyphs, maximumHeight: maximum = Number.POSITIVE_INFINITY }: TableOptions): readonly string[] {
   const lines = (typeof text === 'string' ? [text] : text).map(printable);
   if (lines.length <= maximum) return lines;
-  return lines.slice(0, maximum).map((line, index) => (index === maximum - 1 ? `${line}…` : line));
+  return lines.slice(0, maximum).map((line, index) => (index === maximum - 1 ? `${line}${glyphs.ellipsis}` : line));
 }
 
 /**
@@ -80,20 +82,23 @@ export function squeeze(wanted: readonly number[], room: number): readonly numbe
 }
 
 /** Underlined as a whole on terminals: the gaps, too. */
-function formatHeader(columns: readonly Column[], widths: readonly number[], colours: ColourMode): string {
-  const cells = columns.map((column, index) => ({ text: ellipsize(column.title, widths[index] ?? 0), column, width: widths[index] ?? 0 }));
+function formatHeader(columns: readonly Column[], widths: readonly number[], { colours, glyphs }: TableOptions): string {
+  const cells = columns.map((column, index) => {
+    const width = widths[index] ?? 0;
+    return { text: ellipsize(column.title, width, glyphs.ellipsis), column, width };
+  });
   if (colours === 'off') return `${cells.map(({ text, column, width }) => padTo(text, width, column.align)).join(' ').trimEnd()}\n`;
   const underlined = cells.map(({ text, column, width }) => styled(padTo(text, width, column.align), 'underline', colours));
   return `${underlined.join(styled(' ', 'underline', colours))}\n`;
 }
 
-function formatRow(columns: readonly Column[], row: readonly CellLines[], widths: readonly number[], colours: ColourMode): string {
+function formatRow(columns: readonly Column[], row: readonly CellLines[], widths: readonly number[], { colours, glyphs }: TableOptions): string {
   const height = Math.max(1, ...row.map(({ lines }) => lines.length));
   let text = '';
   for (let line = 0; line < height; line++) {
     const cells = row.map(({ lines, style }, index) => {
       const width = widths[index] ?? 0;
-      const content = ellipsize(lines[line] ?? '', width);
+      const content = ellipsize(lines[line] ?? '', width, glyphs.ellipsis);
       const isLast = index === row.length - 1;
       // Nothing but colour is printed behind the last word of a line.
       const bare = isLast && columns[index]?.align !== 'right' && (style === 'plain' || colours === 'off');

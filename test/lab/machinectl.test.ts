@@ -72,7 +72,7 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
 
     test('the same on terminals: colours, and columns that are squeezed', async () => {
       for (const words of ['list', 'list -l', 'status c1 -n0', 'status plain -n0 -l']) {
-        for (const [columns, environment] of [[200, ''], [60, ''], [40, ''], [40, 'NO_COLOR=1'], [80, 'COLORTERM=truecolor'], [30, 'TERM=dumb'], [80, 'SYSTEMD_COLORS=16']] as const) {
+        for (const [columns, environment] of [[200, ''], [60, ''], [40, ''], [40, 'NO_COLOR=1'], [80, 'COLORTERM=truecolor'], [30, 'TERM=dumb'], [28, 'LANG=C'], [80, 'SYSTEMD_COLORS=16']] as const) {
           const expected = await onTerminal(original, words, columns, environment);
           assert.equal(await onTerminal(own, words, columns, environment), expected, `${environment} ${words} in ${columns} columns`);
         }

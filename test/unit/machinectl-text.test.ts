@@ -6,6 +6,7 @@ import { formatCgroupTree } from '../../src/machinectl/cgroup-tree.js';
 import { colourMode, styled } from '../../src/machinectl/colours.js';
 import { displayWidth, ellipsize } from '../../src/machinectl/display-width.js';
 import { CommandFailure } from '../../src/machinectl/failure.js';
+import { asciiGlyphs, glyphsFor, lineGlyphs } from '../../src/machinectl/glyphs.js';
 import { formatJson } from '../../src/machinectl/json.js';
 import { serviceUnit } from '../../src/machinectl/machine-names.js';
 import { choosePagers } from '../../src/machinectl/pager.js';
@@ -91,6 +92,8 @@ test('how wide a text is, and what is left of one that is too wide', () => {
   assert.equal(ellipsize('machine', 4), 'mac…');
   assert.equal(ellipsize('機械機械', 6), '機械…');
   assert.equal(ellipsize('machine', 0), '');
+  assert.equal(ellipsize('machine', 5, '...'), 'ma...');
+  assert.equal(ellipsize('machine', 2, '...'), '..');
 });
 
 test('columns share what room there is', () => {
@@ -108,7 +111,7 @@ test('tables', () => {
     [{ text: 'web' }, { text: '8M' }, { text: ['192.0.2.11', '2001:db8::11'] }],
     [{ text: 'a\x1b[31mb' }, { text: '' }, nothing],
   ];
-  const plain = { width: undefined, colours: 'off' as const, header: true };
+  const plain = { width: undefined, colours: 'off' as const, glyphs: lineGlyphs, header: true };
   assert.equal(
     formatTable(columns, rows, { ...plain, maximumHeight: 1 }),
     'MACHINE SIZE ADDRESSES\nweb       8M 192.0.2.11…\na?[31mb      -\n',
@@ -174,7 +177,7 @@ test('the tree of processes', () => {
     process('/supervisor', 162, 'not of the payload'),
     { cgroup: '/machine.slice/web.service.other/payload', pid: 1, commandLine: 'another unit' },
   ];
-  const options = { prefix: '  ', width: undefined, colours: 'off' as const };
+  const options = { prefix: '  ', width: undefined, colours: 'off' as const, glyphs: lineGlyphs };
   assert.equal(
     formatCgroupTree(processes, `${unit}/payload`, options),
     [
@@ -208,6 +211,15 @@ test('progress: a bar where it is known what there is, in the columns that there
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 0 }, 79, 'off'), '9B of 0B');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 6 }, 79, 'off').includes('100%'), true, 'files may grow while they are copied');
   assert.equal(formatProgress({}, 79, 'off'), '');
+});
+
+test('what is drawn where the locale has no UTF-8', () => {
+  for (const environment of [{}, { LANG: 'C.UTF-8' }, { LANG: 'de_DE.utf8@euro' }, { LANG: 'C', LC_CTYPE: 'C.UTF-8' }, { LANG: 'C', SYSTEMD_UTF8: '1' }]) {
+    assert.equal(glyphsFor(environment), lineGlyphs, JSON.stringify(environment));
+  }
+  for (const environment of [{ LANG: 'C' }, { LC_ALL: 'POSIX', LANG: 'C.UTF-8' }, { LANG: 'de_DE.ISO-8859-1' }, { SYSTEMD_UTF8: '0' }]) {
+    assert.equal(glyphsFor(environment), asciiGlyphs, JSON.stringify(environment));
+  }
 });
 
 test('volumes, as systemd-vmspawn writes them', () => {

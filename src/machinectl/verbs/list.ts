@@ -61,6 +61,7 @@ function printTable({ settings, output }: Context, rows: readonly Row[], withAdd
     formatTable(columns, cells, {
       width: settings.full || !output.onTerminal ? undefined : output.columns,
       colours: output.colours,
+      glyphs: output.glyphs,
       header: settings.legend,
       ...(unlimited ? {} : { maximumHeight: Number(settings.maximumAddresses) || 1 }),
     }),

@@ -98,7 +98,7 @@ function printDetails({ settings, output }: Context, details: Details): void {
   const full = settings.full || !output.onTerminal;
   if (details.tree !== undefined) {
     const width = full ? undefined : Math.max(output.columns - treeIndentation, 0);
-    output.print(formatCgroupTree(details.tree.processes, details.tree.root, { prefix: treePrefix, width, colours: output.colours }));
+    output.print(formatCgroupTree(details.tree.processes, details.tree.root, { prefix: treePrefix, width, colours: output.colours, glyphs: output.glyphs }));
   }
   if (unit === '' || settings.host !== undefined || settings.machine !== undefined) return;
   const journal = readJournal({
