@@ -1,10 +1,11 @@
-import { fchmodSync, fchownSync, fstatSync, ftruncateSync, openSync, opendirSync, readSync, writeSync, type BigIntStats } from 'node:fs';
+import { fchmodSync, fchownSync, ftruncateSync, opendirSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:fs';
 import {
   O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyAttributes, linkOpenFile,
   locateBeneath, makeDirectory, makeNode, makeSymbolicLink, nextData, nextHole, openEntry, openUnmounted, readSymbolicLink,
-  removeEntry, renameEntry, setOpenTimes, setTimes,
+  removeEntry, reopen, renameEntry, setOpenTimes, setTimes,
 } from '../kernel/file-calls.js';
+import { statusOf, type EntryStatus } from '../kernel/entry-status.js';
 import { close } from '../kernel/libc.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { Meter } from './work-meter.js';
@@ -44,7 +45,6 @@ const mostTakenBack = 65_536;
 const chunk = 8 << 20; // a copy can only be killed or canceled between two of them
 const bufferSize = 1 << 20;
 const smallFile = 32 << 10; // for less, copy_file_range(2) is more work than it saves
-const blockSize = 512n; // of st_blocks, whatever the file system's own is: stat(3)
 const idBits = 0o6000;
 const permissionBits = 0o777;
 const allModeBits = 0o7777;
@@ -69,7 +69,7 @@ export class TreeCopy {
   /** Whose new files are before they are given away. */
   readonly #maker: { readonly uid: number; readonly gid: number };
   /** File systems, by their device, whose files share no contents with those of the new tree. */
-  readonly #cannotShare = new Set<bigint>();
+  readonly #cannotShare = new Set<number>();
 
   /** `owner`, if there is one, is whom this process makes files as. */
   constructor(options: TreeCopyOptions) {
@@ -84,8 +84,8 @@ export class TreeCopy {
   copy(from: Place, to: Place): void {
     using source = new Descriptor(openEntry(from.directory, from.name, O_PATH));
     const status = statusOf(source.fd);
-    if (!status.isDirectory()) {
-      this.#options.meter.expect({ files: 1, bytes: Number(status.size) });
+    if (!status.isDirectory) {
+      this.#options.meter.expect({ files: 1, bytes: status.size });
       this.#placeFile(source.fd, status, to, undefined);
       return;
     }
@@ -95,16 +95,16 @@ export class TreeCopy {
   }
 
   /** Into a directory that others see. Returns what stood in the way of a part of the tree. */
-  #placeDirectory(source: number, status: BigIntStats, to: Place, depth: number, parent: TargetTree | undefined): Error | undefined {
+  #placeDirectory(source: number, status: EntryStatus, to: Place, depth: number, parent: TargetTree | undefined): Error | undefined {
     const existing = lookAt(to);
     if (existing === undefined) {
       this.#appear(to, false, (temporary) => this.#makeDirectory(source, status, temporary, depth, undefined));
       if (parent !== undefined) this.#noteMade(to, parent);
       return undefined;
     }
-    if (!existing.isDirectory()) throw new SystemError(errnos.ENOTDIR, 'openat', String(to.name));
+    if (!existing.isDirectory) throw new SystemError(errnos.ENOTDIR, 'openat', String(to.name));
     using target = new Descriptor(openEntry(to.directory, to.name, O_DIRECTORY));
-    this.#target ??= identityOf(statusOf(target.fd));
+    this.#target ??= statusOf(target.fd).identity;
     const tree = treeWith(parent, target.fd, to.name);
     try {
       return this.#merge(source, target.fd, depth, tree);
@@ -117,7 +117,7 @@ export class TreeCopy {
   #noteMade({ directory, name }: Place, tree: TargetTree): void {
     if (this.#made.length >= mostTakenBack) return;
     using made = openUnlessGone(directory, name);
-    if (made !== undefined) this.#made.push({ directory: tree.path, name, identity: identityOf(statusOf(made.fd)) });
+    if (made !== undefined) this.#made.push({ directory: tree.path, name, identity: statusOf(made.fd).identity });
   }
 
   /** Entries that are another's by now stay. */
@@ -127,7 +127,7 @@ export class TreeCopy {
       if (directory !== undefined && parent === undefined) continue;
       const place = { directory: parent?.fd ?? top, name };
       const status = lookAt(place);
-      if (status !== undefined && identityOf(status) === identity) this.#removeIfPossible(place);
+      if (status !== undefined && status.identity === identity) this.#removeIfPossible(place);
     }
   }
 
@@ -137,7 +137,7 @@ export class TreeCopy {
     this.#eachEntry(source, depth, (entry, status, name) => {
       const to = { directory: target, name };
       try {
-        if (status.isDirectory()) conflict ??= this.#placeDirectory(entry, status, to, depth + 1, tree);
+        if (status.isDirectory) conflict ??= this.#placeDirectory(entry, status, to, depth + 1, tree);
         else this.#placeFile(entry, status, to, tree);
       } catch (error) {
         if (!(error instanceof SystemError)) throw error;
@@ -148,9 +148,9 @@ export class TreeCopy {
     return conflict;
   }
 
-  #placeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
+  #placeFile(source: number, status: EntryStatus, to: Place, tree: TargetTree | undefined): void {
     const existing = lookAt(to);
-    const isInTheWay = existing !== undefined && (!this.#options.replace || existing.isDirectory());
+    const isInTheWay = existing !== undefined && (!this.#options.replace || existing.isDirectory);
     if (isInTheWay) throw new SystemError(errnos.EEXIST, 'openat', String(to.name));
     this.#appear(to, this.#options.replace, (temporary) => this.#makeFile(source, status, temporary, tree));
     if (tree === undefined) return;
@@ -179,14 +179,14 @@ export class TreeCopy {
     }
   }
 
-  #makeDirectory(source: number, status: BigIntStats, to: Place, depth: number, parent: TargetTree | undefined): void {
+  #makeDirectory(source: number, status: EntryStatus, to: Place, depth: number, parent: TargetTree | undefined): void {
     makeDirectory(to.directory, to.name, 0o700);
     using made = new Descriptor(openUnmounted(to.directory, to.name, O_DIRECTORY));
-    this.#target ??= identityOf(statusOf(made.fd));
+    this.#target ??= statusOf(made.fd).identity;
     const tree = treeWith(parent, made.fd, to.name);
     this.#eachEntry(source, depth, (entry, entryStatus, name) => {
       const place = { directory: made.fd, name };
-      if (entryStatus.isDirectory()) this.#makeDirectory(entry, entryStatus, place, depth + 1, tree);
+      if (entryStatus.isDirectory) this.#makeDirectory(entry, entryStatus, place, depth + 1, tree);
       else {
         this.#makeFile(entry, entryStatus, place, tree);
         this.#remember(entryStatus, place, tree);
@@ -198,44 +198,44 @@ export class TreeCopy {
   }
 
   /** What a file or directory has besides its contents. A change of owner drops bits of the mode, and some attributes. */
-  #finish(source: number, status: BigIntStats, made: number, mode: number): void {
+  #finish(source: number, status: EntryStatus, made: number, mode: number): void {
     const { uid, gid } = this.#ownerOf(status);
-    const now = fstatSync(made);
+    const now = statusOf(made);
     const isOwned = now.uid === uid && now.gid === gid;
     if (!isOwned) fchownSync(made, uid, gid);
     if (!isOwned || (now.mode & allModeBits) !== mode) fchmodSync(made, mode);
     copyAttributes(source, made, this.#options.faithful ? 'all' : 'user');
-    setOpenTimes(made, status.atimeNs, status.mtimeNs);
+    setOpenTimes(made, status.times);
   }
 
-  #eachEntry(source: number, depth: number, visit: (entry: number, status: BigIntStats, name: Buffer) => void): void {
+  #eachEntry(source: number, depth: number, visit: (entry: number, status: EntryStatus, name: Buffer) => void): void {
     if (depth > deepest) throw new SystemError(errnos.ENAMETOOLONG, 'openat');
     for (const name of namesIn(source)) {
       using entry = this.#options.faithful ? openUnlessMounted(source, name) : openUnlessGone(source, name);
       if (entry === undefined) continue;
       const status = statusOf(entry.fd);
-      if (status.isDirectory() && identityOf(status) === this.#target) continue;
+      if (status.isDirectory && status.identity === this.#target) continue;
       this.#options.meter.count(0, 0); // what is there already takes its time, too
       visit(entry.fd, status, name);
     }
   }
 
-  #makeFile(source: number, status: BigIntStats, to: Place, tree: TargetTree | undefined): void {
+  #makeFile(source: number, status: EntryStatus, to: Place, tree: TargetTree | undefined): void {
     if (tree !== undefined && this.#linkToCopy(status, to, tree)) return this.#options.meter.count(1, 0);
-    if (status.isFile()) this.#makeRegularFile(source, status, to);
+    if (status.isFile) this.#makeRegularFile(source, status, to);
     else this.#makeOther(source, status, to);
     this.#options.meter.count(1, 0);
   }
 
-  #makeOther(source: number, status: BigIntStats, to: Place): void {
+  #makeOther(source: number, status: EntryStatus, to: Place): void {
     const { uid, gid } = this.#ownerOf(status);
-    if (status.isSymbolicLink()) makeSymbolicLink(readSymbolicLink(source), to.directory, to.name);
-    else makeNode(to.directory, to.name, Number(status.mode), status.rdev);
+    if (status.isSymbolicLink) makeSymbolicLink(readSymbolicLink(source), to.directory, to.name);
+    else makeNode(to.directory, to.name, status.mode, status.specialDevice);
     changeOwner(to.directory, to.name, uid, gid);
-    setTimes(to.directory, to.name, status.atimeNs, status.mtimeNs);
+    setTimes(to.directory, to.name, status.times);
   }
 
-  #makeRegularFile(source: number, status: BigIntStats, to: Place): void {
+  #makeRegularFile(source: number, status: EntryStatus, to: Place): void {
     using contents = new Descriptor(reopen(source, constants.O_RDONLY | constants.O_NONBLOCK));
     const mode = this.#options.dropsIdBits ? modeOf(status) & ~idBits : modeOf(status);
     const { uid, gid } = this.#ownerOf(status);
@@ -247,11 +247,11 @@ export class TreeCopy {
   }
 
   /** No more than the file had when this began; files of /proc and the like say that they have nothing. */
-  #copyContents(from: number, to: number, status: BigIntStats): void {
-    const size = Number(status.size);
+  #copyContents(from: number, to: number, status: EntryStatus): void {
+    const size = status.size;
     if (size === 0) return this.#pump(from, to, 0, Infinity);
-    if (this.#shareContents(from, to, status.dev)) return this.#options.meter.count(0, size);
-    if (status.blocks * blockSize >= status.size) return this.#copyBytes(from, to, 0, size);
+    if (this.#shareContents(from, to, status.device)) return this.#options.meter.count(0, size);
+    if (status.allocated >= status.size) return this.#copyBytes(from, to, 0, size);
     ftruncateSync(to, size);
     let done = 0; // what lies in holes is done with what follows
     for (let start = nextData(from, 0); start !== undefined && start < size; ) {
@@ -264,7 +264,7 @@ export class TreeCopy {
     this.#options.meter.count(0, size - done);
   }
 
-  #shareContents(from: number, to: number, device: bigint): boolean {
+  #shareContents(from: number, to: number, device: number): boolean {
     if (this.#cannotShare.has(device)) return false;
     const outcome = cloneContents(from, to);
     if (outcome === 'never') this.#cannotShare.add(device);
@@ -294,23 +294,23 @@ export class TreeCopy {
   }
 
   /** Whether the file has been copied under another of its names, and the copy is still what it was. */
-  #linkToCopy(status: BigIntStats, to: Place, { top }: TargetTree): boolean {
-    const first = status.nlink > 1n ? this.#linked.get(identityOf(status)) : undefined;
+  #linkToCopy(status: EntryStatus, to: Place, { top }: TargetTree): boolean {
+    const first = status.linkCount > 1 ? this.#linked.get(status.identity) : undefined;
     if (first === undefined) return false;
     using copy = openUnlessGone(top, first.path, locateBeneath);
-    if (copy === undefined || identityOf(statusOf(copy.fd)) !== first.copy) return false;
+    if (copy === undefined || statusOf(copy.fd).identity !== first.copy) return false;
     linkOpenFile(copy.fd, to.directory, to.name);
     return true;
   }
 
-  #remember(status: BigIntStats, to: Place, tree: TargetTree): void {
-    if (status.nlink <= 1n || this.#linked.size >= mostLinkedFiles) return;
+  #remember(status: EntryStatus, to: Place, tree: TargetTree): void {
+    if (status.linkCount <= 1 || this.#linked.size >= mostLinkedFiles) return;
     using copy = new Descriptor(openEntry(to.directory, to.name, O_PATH));
-    this.#linked.set(identityOf(status), { path: pathIn(tree, to.name), copy: identityOf(statusOf(copy.fd)) });
+    this.#linked.set(status.identity, { path: pathIn(tree, to.name), copy: statusOf(copy.fd).identity });
   }
 
-  #ownerOf(status: BigIntStats): { uid: number; gid: number } {
-    return this.#options.owner ?? { uid: Number(status.uid), gid: Number(status.gid) };
+  #ownerOf(status: EntryStatus): { uid: number; gid: number } {
+    return this.#options.owner ?? status;
   }
 }
 
@@ -348,24 +348,11 @@ export class Descriptor implements Disposable {
   }
 }
 
-function statusOf(fd: number): BigIntStats {
-  return fstatSync(fd, { bigint: true });
+function modeOf({ mode }: EntryStatus): number {
+  return mode & allModeBits;
 }
 
-function identityOf({ dev, ino }: BigIntStats): string {
-  return `${dev}:${ino}`;
-}
-
-function modeOf({ mode }: BigIntStats): number {
-  return Number(mode) & allModeBits;
-}
-
-/** Opens what an O_PATH descriptor stands for: nobody can have put something else in its place. */
-function reopen(fd: number, flags: number): number {
-  return openSync(`/proc/self/fd/${fd}`, flags);
-}
-
-function lookAt({ directory, name }: Place): BigIntStats | undefined {
+function lookAt({ directory, name }: Place): EntryStatus | undefined {
   using entry = openUnlessGone(directory, name);
   return entry === undefined ? undefined : statusOf(entry.fd);
 }
@@ -408,7 +395,7 @@ export function* namesIn(directory: number): Generator<Buffer> {
 export function removeLeftovers({ directory, name }: Place, temporary: Buffer): void {
   const meter = { keepAlive: () => undefined };
   removeTree({ directory, name: temporary }, 0, meter);
-  if (lookAt({ directory, name })?.isDirectory() !== true) return;
+  if (lookAt({ directory, name })?.isDirectory !== true) return;
   using target = new Descriptor(openEntry(directory, name, O_DIRECTORY));
   removeBelow(target.fd, temporary, 0, meter);
 }
@@ -417,7 +404,7 @@ function removeBelow(directory: number, temporary: Buffer, depth: number, meter:
   removeTree({ directory, name: temporary }, depth, meter);
   if (depth > deepest) return;
   for (const name of namesIn(directory)) {
-    if (lookAt({ directory, name })?.isDirectory() !== true) continue;
+    if (lookAt({ directory, name })?.isDirectory !== true) continue;
     using entry = new Descriptor(openEntry(directory, name, O_DIRECTORY));
     removeBelow(entry.fd, temporary, depth + 1, meter);
   }
@@ -427,10 +414,10 @@ function removeBelow(directory: number, temporary: Buffer, depth: number, meter:
 function removeTree({ directory, name }: Place, depth: number, meter: Pick<Meter, 'keepAlive'>): void {
   const status = lookAt({ directory, name });
   if (status === undefined || depth > deepest + 1) return;
-  if (status.isDirectory()) {
+  if (status.isDirectory) {
     using own = new Descriptor(openUnmounted(directory, name, O_DIRECTORY));
     for (const entry of namesIn(own.fd)) removeTree({ directory: own.fd, name: entry }, depth + 1, meter);
   }
-  removeEntry(directory, name, status.isDirectory());
+  removeEntry(directory, name, status.isDirectory);
   meter.keepAlive();
 }

@@ -8,6 +8,7 @@ import type { Meter } from '../guests/work-meter.js';
 import { createSnapshot, createSubvolume, setSubvolumeReadOnly } from '../kernel/btrfs-changes.js';
 import { nestedSubvolumes } from '../kernel/btrfs.js';
 import { submitToDiskLimits } from '../kernel/capabilities.js';
+import { statusOf } from '../kernel/entry-status.js';
 import { copyAttributes, makeDirectory, O_DIRECTORY, openEntry, removeEntry, setTimes } from '../kernel/file-calls.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
 import type { ImagePlaces, ImageText } from './image-change.js';
@@ -99,11 +100,11 @@ function snapshot(source: number, directory: number, name: Buffer, readOnly: boo
 function copyTree(path_: string, source: number, directory: number, name: Buffer, meter: Meter): void {
   copyFaithfully(path_, directory, name, meter);
   using made = new Descriptor(openEntry(directory, name, O_DIRECTORY));
-  const { uid, gid, mode, atimeNs, mtimeNs } = fstatSync(source, { bigint: true });
-  fchownSync(made.fd, Number(uid), Number(gid));
-  fchmodSync(made.fd, Number(mode) & 0o7777);
+  const { uid, gid, mode, times } = statusOf(source);
+  fchownSync(made.fd, uid, gid);
+  fchmodSync(made.fd, mode & 0o7777);
   copyAttributes(source, made.fd, 'all');
-  setTimes(directory, name, atimeNs, mtimeNs);
+  setTimes(directory, name, times);
 }
 
 /** A plain directory where the file system knows no subvolumes: then it returns false. */

@@ -10,6 +10,7 @@ export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
 
+const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const AT_EMPTY_PATH = 0x1000;
@@ -95,6 +96,14 @@ export function openUnmounted(directory: number, name: Uint8Array, flags: number
   return openResolving(directory, name, flags | O_NOFOLLOW, 0, RESOLVE_NO_XDEV);
 }
 
+/** Opens what an O_PATH descriptor stands for: nobody can have put something else in its place. */
+export function reopen(fd: number, flags: number): number {
+  ownDescriptors ??= openResolving(AT_FDCWD, Buffer.from('/proc/self/fd'), O_PATH | O_DIRECTORY, 0, 0);
+  return openResolving(ownDescriptors, Buffer.from(String(fd)), flags, 0, 0);
+}
+/** Is kept: a path through /proc takes longer than all the rest. */
+let ownDescriptors: number | undefined;
+
 /** A descriptor (O_PATH) of what lies below a directory, by a path in which nothing is a symbolic link. */
 export function locateBeneath(directory: number, path: Uint8Array): number {
   return openResolving(directory, path, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
@@ -146,27 +155,15 @@ export function changeOwner(directory: number, name: Uint8Array, uid: number, gi
   checkName(calls.changeOwner(directory, terminated(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'fchownat', name);
 }
 
-/** In nanoseconds since 1970. Of the entry itself, if it is a symbolic link. */
-export function setTimes(directory: number, name: Uint8Array, access: bigint, modification: bigint): void {
-  checkName(calls.setTimes(directory, terminated(name), timesOf(access, modification), AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+/** `times`: of the last use and change, two of struct timespec. Of the entry itself, if it is a symbolic link. */
+export function setTimes(directory: number, name: Uint8Array, times: Memory): void {
+  checkName(calls.setTimes(directory, terminated(name), times, AT_SYMLINK_NOFOLLOW), 'utimensat', name);
 }
 
 /** Of an open file. */
-export function setOpenTimes(fd: number, access: bigint, modification: bigint): void {
-  check(calls.setOpenTimes(fd, timesOf(access, modification)), 'futimens');
+export function setOpenTimes(fd: number, times: Memory): void {
+  check(calls.setOpenTimes(fd, times), 'futimens');
 }
-
-function timesOf(access: bigint, modification: bigint): BigInt64Array {
-  const times = new BigInt64Array(4); // two of struct timespec: seconds, nanoseconds
-  [access, modification].forEach((time, index) => {
-    const fraction = ((time % billion) + billion) % billion;
-    times[2 * index] = (time - fraction) / billion;
-    times[2 * index + 1] = fraction;
-  });
-  return times;
-}
-
-const billion = 1_000_000_000n;
 
 /** Where the next bytes of a file are that are not in a hole; undefined if there are none. */
 export function nextData(fd: number, offset: number): number | undefined {

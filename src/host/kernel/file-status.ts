@@ -3,7 +3,7 @@ import { bind, errno, type Memory } from './libc.js';
 import { errnos, SystemError } from './system-error.js';
 
 const statxNumbers: Partial<Record<NodeJS.Architecture, number>> = { x64: 332, arm64: 291, riscv64: 291 };
-const statxNumber = statxNumbers[process.arch] ?? 0; // no call has number 0 with five arguments: it fails
+export const statxNumber = statxNumbers[process.arch] ?? 0; // no call has number 0 with five arguments: it fails
 
 const AT_FDCWD = -100;
 const AT_SYMLINK_NOFOLLOW = 0x100;
