@@ -90,8 +90,9 @@ class Run {
     using opened = new UndoStack();
     const [reader, writer] = openGate(opened);
     const given = [...this.#streams];
-    const streams = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : openNothing(opened)));
-    const program = { program: tool('sh'), words: command, environment: assignments(environment), descriptors: [...streams, reader] };
+    const streams = this.#message.streams.map((isThere) => (isThere ? (given.shift() as number) : undefined));
+    const descriptors = [...streams, reader];
+    const program = { program: tool('sh'), words: command, environment: assignments(environment), descriptors, leadsSession: true, isWaitedFor: true };
     this.#waiter = withPersonality(entrance.surroundings.personality, () => {
       joinNewKeyring();
       return new StartedProgram(program, (end) => this.#ended(end));
@@ -182,12 +183,6 @@ function openGate(opened: UndoStack): readonly [reader: number, writer: number] 
   check(pipe(ends, O_CLOEXEC), 'pipe2');
   for (const end of ends) opened.defer(() => close(end));
   return ends as unknown as readonly [number, number];
-}
-
-function openNothing(opened: UndoStack): number {
-  const fd = openSync('/dev/null', 'r+');
-  opened.defer(() => close(fd));
-  return fd;
 }
 
 function assignments(environment: Readonly<Record<string, string>>): readonly string[] {

@@ -4,8 +4,9 @@ import path from 'node:path';
 import type { ShellRequest } from '../../domain/shell.js';
 import { UndoStack } from '../../domain/undo.js';
 import { findCgroupMount } from '../units/cgroup-tree.js';
+import { StartedProgram } from '../kernel/child-process.js';
 import { close } from '../kernel/libc.js';
-import { childProcess } from '../on-demand.js';
+import { failureOf } from '../kernel/system-error.js';
 import { DescriptorHolder } from './descriptor-holder.js';
 import { enteringWords, mayLookAtOthers, tool, userEnvironment } from './entering.js';
 import type { Entrance } from './entrance.js';
@@ -30,18 +31,22 @@ export async function startEntered(slave: number, request: ShellRequest, entranc
   fchownSync(slave, entrance.hostUser, -1);
   const holder = mayLookAtOthers(entrance) ? undefined : owned.use(await DescriptorHolder.start(entrance, fds));
   const [program, ...words] = enteringCommand(request, entrance, (index) => holder?.file(index) ?? `/proc/${process.pid}/fd/${fds[index]}`);
-  // Not detached: setsid(1) must not be the leader of a process group
-  const child = childProcess().spawn(program, words, { stdio: [slave, slave, slave], env: { ...userEnvironment(entrance), TERM: 'vt220' }, cwd: '/' });
+  const environment = Object.entries({ ...userEnvironment(entrance), TERM: 'vt220' }).map(([name, value]) => `${name}=${value}`);
   const kept = owned.move();
   const closeFds = () => kept[Symbol.dispose]();
-  const timer = setTimeout(closeFds, enteringLimit);
-  child.once('exit', () => {
+  const timer = setTimeout(closeFds, enteringLimit).unref();
+  try {
+    // setsid(1) must not be the leader of a process group
+    const given = { program, words: [program, ...words], environment, descriptors: [slave, slave, slave], leadsSession: false, isWaitedFor: false };
+    new StartedProgram(given, () => {
+      clearTimeout(timer);
+      closeFds();
+    });
+  } catch (error) {
     clearTimeout(timer);
     closeFds();
-  });
-  child.once('error', closeFds);
-  timer.unref();
-  child.unref();
+    throw failureOf(error, 'The program cannot be started');
+  }
 }
 
 function enteringCommand(request: ShellRequest, entrance: Entrance, file: (index: number) => string): readonly [string, ...string[]] {

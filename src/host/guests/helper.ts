@@ -1,14 +1,14 @@
-import type { ChildProcess } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
 import { systemFailure, type Failure } from '../../domain/failure.js';
 import type { ByteStream } from '../../ports/stream.js';
-import { close } from '../kernel/libc.js';
+import type { StartedProgram, ProcessEnd } from '../kernel/child-process.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
-import { connectedPair } from '../kernel/unix-socket.js';
-import { childProcess } from '../on-demand.js';
+import { startListening } from './node-process.js';
 import type { Progress } from '../../domain/operations.js';
 import { cancelLine, mostDescriptors, newsMark, type HelperMessage } from './protocol.js';
+
+const SIGKILL = 9;
 
 /** More than the longest answer to come from the largest file that a helper reads. In characters. */
 const longestAnswer = 16 << 20;
@@ -38,7 +38,7 @@ export interface HelperObserver {
 /** One process, which is given one job at a time. */
 export class Helper {
   #job: HelperJob | undefined;
-  readonly #child: ChildProcess;
+  readonly #process: StartedProgram;
   readonly #stream: ByteStream;
   readonly #idleLimit: number;
   readonly #observer: HelperObserver;
@@ -55,17 +55,13 @@ export class Helper {
   constructor(program: string, idleLimit: number, observer: HelperObserver) {
     this.#idleLimit = idleLimit;
     this.#observer = observer;
-    ({ child: this.#child, stream: this.#stream } = start(program));
+    ({ process: this.#process, stream: this.#stream } = start(program, (end) => this.#ended(end)));
     this.#stream.start({
       data: (bytes, fds) => this.#receive(bytes, fds),
-      end: () => undefined, // 'exit' says more
+      end: () => undefined, // its end says more
       closed: (cause) => {
         if (cause !== undefined) this.kill(systemFailure('EIO', `A helper process cannot be listened to: ${cause.message}`, cause));
       },
-    });
-    this.#child.once('error', (cause) => this.kill(systemFailure('EIO', `A helper process cannot be started: ${cause.message}`, cause)));
-    this.#child.once('exit', (status, signal) => {
-      this.kill(systemFailure('EIO', `A helper process has ended unexpectedly (${signal ?? `status ${status}`})`));
     });
   }
 
@@ -100,7 +96,7 @@ export class Helper {
     clearTimeout(this.#idle);
     clearTimeout(this.#patience);
     clearTimeout(this.#headway);
-    this.#child.kill('SIGKILL');
+    this.#process.kill(SIGKILL);
     this.#stream.close();
     closeAll(this.#fds);
     this.#fds = [];
@@ -108,6 +104,10 @@ export class Helper {
     this.#job = undefined;
     job?.reject(failure);
     this.#observer.gone();
+  }
+
+  #ended({ status, signal }: ProcessEnd): void {
+    this.kill(systemFailure('EIO', `A helper process has ended unexpectedly (${signal === undefined ? `status ${status}` : `signal ${signal}`})`));
   }
 
   #receive(bytes: Uint8Array, fds: readonly number[]): void {
@@ -147,18 +147,9 @@ export class Helper {
 }
 
 /** Throws Failure 'system'. */
-function start(program: string): { child: ChildProcess; stream: ByteStream } {
+function start(program: string, onEnd: (end: ProcessEnd) => void): { process: StartedProgram; stream: ByteStream } {
   try {
-    const { stream, other } = connectedPair();
-    try {
-      const stdio = ['ignore', 'ignore', 'inherit', other] as const; // the last one is channelDescriptor
-      return { child: childProcess().spawn(process.execPath, [program], { stdio: [...stdio], env: {}, cwd: '/' }), stream };
-    } catch (error) {
-      stream.close();
-      throw error;
-    } finally {
-      close(other);
-    }
+    return startListening({ words: [program], environment: [], isWaitedFor: true }, onEnd);
   } catch (error) {
     throw failureOf(error, 'A helper process cannot be started');
   }

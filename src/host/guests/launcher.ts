@@ -1,15 +1,12 @@
-import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { CommandEnd } from '../../domain/command.js';
 import { systemFailure, type Failure } from '../../domain/failure.js';
 import type { ByteStream } from '../../ports/stream.js';
 import { encodeFrame, FrameReader } from '../../wire/varlink/framing.js';
 import type { WritableObject } from '../../wire/varlink/json.js';
-import { close } from '../kernel/libc.js';
 import { closeAll } from '../kernel/socket-message.js';
 import { failureOf } from '../kernel/system-error.js';
-import { connectedPair } from '../kernel/unix-socket.js';
-import { childProcess } from '../on-demand.js';
+import { startListening } from './node-process.js';
 import type { LauncherMessage, StartMessage } from './launcher-protocol.js';
 
 /** The launcher's program lies beside this module, whether that is bundled or not. */
@@ -41,7 +38,6 @@ export const lostCommand: CommandEnd = { kind: 'signaled', signal: 9 };
 
 /** One launcher process, and the commands that it has started. */
 export class Launcher {
-  readonly #child: ChildProcess;
   readonly #stream: ByteStream;
   readonly #reader = new FrameReader();
   readonly #expected = new Map<number, Expected>();
@@ -52,14 +48,12 @@ export class Launcher {
   /** `onIdle` is called whenever it has nothing more to wait for. Throws Failure 'system' (EMFILE). */
   constructor(onIdle: () => void) {
     this.#onIdle = onIdle;
-    ({ child: this.#child, stream: this.#stream } = startLauncher());
+    this.#stream = startLauncher(() => this.#lose());
     this.#stream.start({
       data: (bytes, fds) => this.#receive(bytes, fds),
       end: () => this.#lose(),
       closed: () => this.#lose(),
     });
-    this.#child.once('error', () => this.#lose());
-    this.#child.unref();
   }
 
   get isOver(): boolean {
@@ -120,22 +114,10 @@ export class Launcher {
 }
 
 /** Throws Failure 'system'. */
-function startLauncher(): { child: ChildProcess; stream: ByteStream } {
+function startLauncher(onEnd: () => void): ByteStream {
+  const words = [`--max-old-space-size=${heapSize}`, program];
   try {
-    const { stream, other } = connectedPair();
-    try {
-      const child = childProcess().spawn(process.execPath, [`--max-old-space-size=${heapSize}`, program], {
-        stdio: ['ignore', 'ignore', 'inherit', other], // the last one is channelDescriptor
-        env: { PATH: process.env['PATH'] ?? '' },
-        cwd: '/',
-      });
-      return { child, stream };
-    } catch (error) {
-      stream.close();
-      throw error;
-    } finally {
-      close(other);
-    }
+    return startListening({ words, environment: [`PATH=${process.env['PATH'] ?? ''}`], isWaitedFor: false }, onEnd).stream;
   } catch (error) {
     throw failureOf(error, 'The process that starts commands cannot be started');
   }

@@ -1,6 +1,8 @@
-// Programs that this process starts and waits for without Node's help: that takes a program which a realtime signal has ended
-// for one that has exited with 0. Sources: posix_spawn(3), waitid(2).
-import { bind, check, close, type Memory } from './libc.js';
+// Programs that this process starts and waits for without Node's help. That takes a program which a realtime signal has ended
+// for one that has exited with 0; and it copies this process (fork(2)) for each, which holds up everybody for milliseconds, the
+// more the larger the process is. Sources: posix_spawn(3), waitid(2).
+import { openSync } from 'node:fs';
+import { bind, check, close, pidfdSendSignal, type Memory } from './libc.js';
 import { EPOLLIN, eventHub, type Watch } from './event-loop.js';
 import { openPidfd } from './pidfd.js';
 import { errnos, SystemError } from './system-error.js';
@@ -23,6 +25,7 @@ const calls = {
   ),
   initActions: bind<(actions: Memory) => number>('int posix_spawn_file_actions_init(void *)'),
   addDuplicate: bind<(actions: Memory, fd: number, as: number) => number>('int posix_spawn_file_actions_adddup2(void *, int, int)'),
+  addDirectory: bind<(actions: Memory, path: string) => number>('int posix_spawn_file_actions_addchdir_np(void *, const char *)'),
   destroyActions: bind<(actions: Memory) => number>('int posix_spawn_file_actions_destroy(void *)'),
   initAttributes: bind<(attributes: Memory) => number>('int posix_spawnattr_init(void *)'),
   setFlags: bind<(attributes: Memory, flags: number) => number>('int posix_spawnattr_setflags(void *, short)'),
@@ -47,11 +50,18 @@ export interface ProgramToStart {
   readonly words: readonly string[];
   /** KEY=value. */
   readonly environment: readonly string[];
-  /** What becomes its descriptors 0, 1, 2 and so on; they stay the caller's, and are not among these numbers. It gets no others that are closed on exec. */
-  readonly descriptors: readonly number[];
+  /**
+   * What becomes its descriptors 0, 1, 2 and so on; undefined is /dev/null. They stay the caller's; none of them may have the number of
+   * an earlier one's place. Of the others, it gets those that are not closed on exec.
+   */
+  readonly descriptors: readonly (number | undefined)[];
+  /** Whether it has a session and a process group of its own. */
+  readonly leadsSession: boolean;
+  /** Whether this process keeps running until it has ended. */
+  readonly isWaitedFor: boolean;
 }
 
-/** A program in a session of its own, which it leads, with no signal blocked or ignored. */
+/** A program that runs in the root directory, with no signal blocked or ignored. */
 export class StartedProgram {
   readonly pid: number;
   #end: ProcessEnd | undefined;
@@ -62,14 +72,20 @@ export class StartedProgram {
   constructor(program: ProgramToStart, onEnd: (end: ProcessEnd) => void) {
     this.pid = start(program);
     this.#pidfd = openOrKill(this.pid);
-    this.#watch = eventHub().watch(this.#pidfd, EPOLLIN, () => {
+    const told = () => {
       this.#end = this.#reap();
       onEnd(this.#end);
-    });
+    };
+    this.#watch = eventHub().watch(this.#pidfd, EPOLLIN, told, program.isWaitedFor ? 'keeps alive' : 'in passing');
   }
 
   get hasEnded(): boolean {
     return this.#end !== undefined;
+  }
+
+  /** Does nothing once it has ended. */
+  kill(signal: number): void {
+    if (this.#end === undefined) pidfdSendSignal(this.#pidfd, signal);
   }
 
   #reap(): ProcessEnd {
@@ -82,22 +98,25 @@ export class StartedProgram {
   }
 }
 
-function start({ program, words, environment, descriptors }: ProgramToStart): number {
+function start({ program, words, environment, descriptors, leadsSession }: ProgramToStart): number {
   if ([program, ...words, ...environment].some((text) => text.includes('\0'))) throw new SystemError(errnos.EINVAL, 'posix_spawn'); // it would be cut off
   const [actions, attributes] = [Buffer.alloc(structureSize), Buffer.alloc(structureSize)];
   const pid = new Int32Array(1);
+  const nothing = openSync('/dev/null', 'r+');
   done(calls.initActions(actions), 'posix_spawn_file_actions_init');
   done(calls.initAttributes(attributes), 'posix_spawnattr_init');
   try {
-    descriptors.forEach((fd, index) => done(calls.addDuplicate(actions, fd, index), 'posix_spawn_file_actions_adddup2'));
+    descriptors.forEach((fd = nothing, index) => done(calls.addDuplicate(actions, fd, index), 'posix_spawn_file_actions_adddup2'));
+    done(calls.addDirectory(actions, '/'), 'posix_spawn_file_actions_addchdir_np');
     done(calls.setMask(attributes, Buffer.alloc(signalSetSize)), 'posix_spawnattr_setsigmask');
     done(calls.setDefaults(attributes, Buffer.alloc(signalSetSize, 0xff)), 'posix_spawnattr_setsigdefault');
-    done(calls.setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID), 'posix_spawnattr_setflags');
+    done(calls.setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (leadsSession ? POSIX_SPAWN_SETSID : 0)), 'posix_spawnattr_setflags');
     done(calls.spawn(pid, program, actions, attributes, [...words, null], [...environment, null]), 'posix_spawn');
     return pid[0] as number;
   } finally {
     calls.destroyActions(actions);
     calls.destroyAttributes(attributes);
+    close(nothing);
   }
 }
 

@@ -32,7 +32,7 @@ const eventsPerTurn = 64;
 
 /**
  * Level-triggered readiness for any number of descriptors. The process stays alive as long as anything is watched, also
- * with no events; once the last watch is gone, the hub does not keep it alive.
+ * with no events, but for what is watched in passing; once the last watch is gone, the hub does not keep it alive.
  *
  * Watches are known by numbers that are never used again: an event for a descriptor that was closed earlier in the same
  * turn (and whose number the kernel has given to another one) finds no watch and is dropped.
@@ -43,6 +43,8 @@ export class EpollHub {
   readonly #watches = new Map<number, (events: number) => void>();
   readonly #handle: ReturnType<typeof koffi.node.poll>;
   #lastNumber = 0;
+  /** How many watches keep the process alive. */
+  #keeping = 0;
 
   constructor() {
     this.#handle = koffi.node.poll(this.#epoll, { readable: true }, () => this.#dispatch());
@@ -54,7 +56,7 @@ export class EpollHub {
    * exception of the process. Throws SystemError: EEXIST if the descriptor is watched already, EPERM if it is one that
    * cannot be waited for (a regular file), EBADF.
    */
-  watch(fd: number, events: number, callback: (events: number) => void): Watch {
+  watch(fd: number, events: number, callback: (events: number) => void, kind: 'keeps alive' | 'in passing' = 'keeps alive'): Watch {
     const number = ++this.#lastNumber;
     let current = 0;
     let disposed = false;
@@ -65,17 +67,24 @@ export class EpollHub {
     };
     modify(events);
     this.#watches.set(number, callback);
-    if (this.#watches.size === 1) this.#handle.ref();
+    const weight = kind === 'keeps alive' ? 1 : 0;
+    this.#keep(weight);
     return {
       modify,
       [Symbol.dispose]: () => {
         if (disposed) return;
         disposed = true;
         this.#watches.delete(number);
-        if (this.#watches.size === 0) this.#handle.unref();
+        this.#keep(-weight);
         if (current !== 0) this.#control(fd, number, current, 0);
       },
     };
+  }
+
+  #keep(change: number): void {
+    this.#keeping += change;
+    if (this.#keeping === 0) this.#handle.unref();
+    else this.#handle.ref();
   }
 
   #control(fd: number, number: number, from: number, to: number): void {
