@@ -29,6 +29,13 @@ for (const [suiteName, version] of Object.entries(systemdVersions) as [Suite, nu
       return stdout.replaceAll(/\r|\^@|\^D|\u0008|\u001b\[[!?0-9;]*[a-zA-Z]|\u001b\][^\u001b]*\u001b\\/g, '').trimEnd();
     };
 
+    /** What a command on a terminal writes to whoever types something each time that something is there to be read. */
+    const typed = (command: string, steps: readonly (readonly [awaited: string, keys: string])[]) => {
+      const typing = steps.map(([awaited, keys]) => `until grep --text -qF '${awaited}' "$log"; do sleep 0.1; done; printf '${keys}'`);
+      const script = `log=$(mktemp); { ${typing.join('; ')}; } | script --quiet --flush --command '${command}' "$log" >/dev/null; cat "$log"`;
+      return host.run(['bash', '--norc', '-c', script], { timeout: 90_000 });
+    };
+
     for (const name of ['c1', 'c2'] as const) {
       test(`machinectl shell runs programs in ${name}, as its users`, async () => {
         assert.equal(await shell(name, '/bin/sh', '-c', 'id -un; tty; uname -n; echo $TERM'), `root\n/dev/pts/1\n${name}\nxterm`);
@@ -37,15 +44,16 @@ for (const [suiteName, version] of Object.entries(systemdVersions) as [Suite, nu
       });
 
       test(`a login shell in ${name} takes what is typed`, async () => {
-        const typed = '(sleep 1; echo "echo I am \\$(id -un) in \\$PWD"; sleep 1; echo exit) | script -qec "machinectl --quiet shell $1" /dev/null';
-        const { stdout } = await host.run(['bash', '--norc', '-c', typed, 'bash', name]);
+        const { stdout } = await typed(`machinectl --quiet shell ${name}`, [
+          ['# ', 'echo I am $(id -un) in $PWD\\n'], ['I am root', 'exit\\n'],
+        ]);
         assert.match(stdout, /I am root in \/root/);
       });
 
       test(`machinectl login shows a prompt of ${name}, which lets root in`, async () => {
-        const typed = `(sleep 4; echo root; sleep 2; echo 'echo logged in as $(id -un)'; sleep 1; printf '\\x1d\\x1d\\x1d') |
-          script -qec "machinectl --quiet login $1" /dev/null`;
-        const { stdout } = await host.run(['bash', '--norc', '-c', typed, 'bash', name]);
+        const { stdout } = await typed(`machinectl --quiet login ${name}`, [
+          ['login:', 'root\\n'], ['# ', 'echo logged in as $(id -un)\\n'], ['logged in as root', '\\x1d\\x1d\\x1d'],
+        ]);
         assert.match(stdout, /login:/);
         assert.match(stdout, /logged in as root/);
       });

@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite, test } from 'node:test';
 import { isFailure } from '../../src/domain/failure.js';
+import { GuestCommands } from '../../src/host/guests/guest-commands.js';
+import { ordinaryLimits } from '../../src/host/guests/helper-pool.js';
+import { command, noStreams } from '../compliance/commands.js';
 import { failsWith, Guest, look } from '../support/guest.js';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
@@ -97,6 +100,44 @@ suite('a hostile guest', { skip }, () => {
     await assert.rejects(files.copy(guest.leader, magic), failsWith('ENOENT'));
     assert.deepEqual(readdirSync(host.path).sort(), ['copy', 'secret']);
   });
+
+  /** What a guest may have where a file is expected, made at "$2"; the host has files of its own in "$3". */
+  const impostors = {
+    fifo: 'mkfifo "$2"',
+    directory: 'mkdir "$2"',
+    device: 'mknod --mode=755 "$2" c 1 5',
+    'link to the host': 'ln -s "$3/planted" "$2"',
+    'way up to the host': 'ln -s "../../../../../../../../$3/planted" "$2"',
+    'link to itself': 'ln -s "${2##*/}" "$2"',
+    'link of /proc': 'ln -s /proc/1/root"$3/planted" "$2"',
+    'descriptor of /proc': 'ln -s /proc/self/fd/0 "$2"',
+    'endless file': 'truncate -s 1T "$2"',
+    'mount on itself': 'echo "#!/etc/${2##*/}" >"$2"; chmod 755 "$2"; for i in 1 2 3; do mount --bind "$2" "$2"; done',
+  } as const;
+
+  const plant = (guest: Guest, impostor: keyof typeof impostors, file: string, host: HostDirectory) => {
+    guest.inside(`set -- "$1" "$1/${file}" ${host.path}; rm -f "$2"; ${impostors[impostor]}`);
+  };
+
+  for (const impostor of Object.keys(impostors) as (keyof typeof impostors)[]) {
+    test(`that has a ${impostor} where files are looked for costs its asker an error`, async () => {
+      using place = look();
+      using commands = new GuestCommands({ ...ordinaryLimits, answer: 60_000 });
+      using guest = await Guest.start();
+      using host = new HostDirectory();
+      writeFileSync(host.file('planted'), 'ID=outside\nroot:x:0:0::/:/bin/sh\n', { mode: 0o755 });
+      for (const file of ['etc/os-release', 'etc/program']) plant(guest, impostor, file, host);
+      const release = await outcome(place.guests.osRelease(guest.leader));
+      assert.ok(typeof release === 'string' || release?.has('ID') !== true);
+      const run = () => commands.run(guest.leader, command(['/etc/program']), noStreams);
+      await assert.rejects(run(), (error) => isFailure(error, 'system') && /^(ENOENT|EACCES|ELOOP)$/.test(error.errno ?? ''));
+      plant(guest, impostor, 'etc/passwd', host);
+      await assert.rejects(run(), isFailure);
+      const request = { direction: 'from', source: '/etc/program/x', destination: host.file('copy'), replace: false } as const;
+      await assert.rejects(place.guests.files.copy(guest.leader, request), (error) => isFailure(error, 'system'));
+      assert.deepEqual(readdirSync(host.path), ['planted']);
+    });
+  }
 
   test('that has thousands of files with names of all bytes has them copied, both ways', async () => {
     using place = look();

@@ -248,7 +248,7 @@ function requireCommandIn(root: number, { program, searchPath }: CommandNeeds, u
 
 /** Why a program cannot be run. */
 interface Refusal {
-  readonly errno: 'ENOENT' | 'EACCES';
+  readonly errno: 'ENOENT' | 'EACCES' | 'ELOOP';
   /** What it takes to run it, of which this is true. */
   readonly interpreter?: string;
 }
@@ -262,6 +262,7 @@ const mostInterpreters = 5;
 
 /** undefined: it can be run. */
 function refusalOf(root: number, program: string, depth = 0): Refusal | undefined {
+  if (depth > mostInterpreters) return { errno: 'ELOOP' };
   const file = openProgram(root, program);
   if (typeof file === 'string') return { errno: file };
   let interpreter: string | undefined;
@@ -270,7 +271,7 @@ function refusalOf(root: number, program: string, depth = 0): Refusal | undefine
   } finally {
     close(file);
   }
-  if (interpreter === undefined || !interpreter.startsWith('/') || depth === mostInterpreters) return undefined;
+  if (interpreter === undefined || !interpreter.startsWith('/')) return undefined;
   const refusal = refusalOf(root, interpreter, depth + 1);
   return refusal === undefined ? undefined : { interpreter, ...refusal };
 }
