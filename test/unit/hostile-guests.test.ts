@@ -133,7 +133,7 @@ suite('a hostile guest', { skip }, () => {
       await assert.rejects(run(), (error) => isFailure(error, 'system') && /^(ENOENT|EACCES|ELOOP)$/.test(error.errno ?? ''));
       plant(guest, impostor, 'etc/passwd', host);
       await assert.rejects(run(), isFailure);
-      const request = { direction: 'from', source: '/etc/program/x', destination: host.file('copy'), replace: false } as const;
+      const request = { machine: 'guest', direction: 'from', source: '/etc/program/x', destination: host.file('copy'), replace: false } as const;
       await assert.rejects(place.guests.files.copy(guest.leader, request), (error) => isFailure(error, 'system'));
       assert.deepEqual(readdirSync(host.path), ['planted']);
     });
