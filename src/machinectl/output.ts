@@ -2,8 +2,10 @@
 import { writeSync } from 'node:fs';
 import type { WriteStream } from 'node:tty';
 import { isatty } from 'node:tty';
+import { CommandFailure } from './failure.js';
 import { glyphsFor, type Glyphs } from './glyphs.js';
 import { formatJson } from './json.js';
+import { errnoText } from './system-errors.js';
 import { colourMode, isDumb, styled, type ColourMode } from './colours.js';
 
 export type Importance = 'error' | 'warning' | 'notice' | 'info';
@@ -15,6 +17,9 @@ export class Output {
   readonly colours: ColourMode;
   readonly glyphs: Glyphs;
   readonly onTerminal: boolean;
+  /** Resolves when something was written that nobody reads. */
+  readonly unread: Promise<void>;
+  #giveUp: () => void = () => undefined;
   readonly #environment: NodeJS.ProcessEnv;
   #text = '';
 
@@ -23,6 +28,7 @@ export class Output {
     this.onTerminal = isatty(1) && isatty(2);
     this.colours = colourMode({ environment, onTerminal: this.onTerminal });
     this.glyphs = glyphsFor(environment);
+    this.unread = new Promise((resolve) => (this.#giveUp = resolve));
   }
 
   /** $COLUMNS, or what the terminal says now. */
@@ -61,33 +67,35 @@ export class Output {
     return text;
   }
 
-  /** Writes what was printed since the last time. */
+  /** Writes what was printed since the last time. Throws CommandFailure, unless it is that nobody reads it any more. */
   flush(): void {
-    const text = this.take();
-    if (text !== '') writeAll(1, text);
+    const problem = writeAll(1, this.take());
+    // Closed, or a pipe without a reader: who does not want to read need not.
+    if (problem === 'EPIPE' || problem === 'EBADF') this.#giveUp();
+    else if (problem !== undefined) throw new CommandFailure(`Failed to write the output: ${errnoText(problem)}`);
   }
 
   /** Writes what was printed; if that is for a terminal, by a pager. */
   async page(): Promise<void> {
     const text = this.#text;
     if (text === '' || !this.onTerminal || isDumb(this.#environment)) return this.flush();
-    this.#text = '';
     const { showInPager } = await import('./pager.js');
-    if (!showInPager(text, this.#environment)) writeAll(1, text);
+    if (showInPager(text, this.#environment)) this.#text = '';
+    else this.flush();
   }
 }
 
-/** Writes in full, also to a pipe that does not wait (EAGAIN); who does not want to read (EPIPE) need not. */
-function writeAll(fd: number, text: string): void {
+/** Writes in full, also to a pipe that does not wait (EAGAIN). @returns the errno of what is in the way of that, if something is. */
+function writeAll(fd: number, text: string): string | undefined {
   const bytes = Buffer.from(text);
   for (let written = 0; written < bytes.length; ) {
     try {
       written += writeSync(fd, bytes, written);
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined;
-      if (code === 'EPIPE') return;
-      if (code !== 'EAGAIN') throw error;
+      if (!(error instanceof Error) || !('code' in error)) throw error;
+      if (error.code !== 'EAGAIN') return String(error.code);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }
   }
+  return undefined;
 }

@@ -194,10 +194,23 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       assert.equal((await by(own, 'exec testuser@c1 id -un')).stdout, 'testuser\n');
       assert.equal((await host.run([own, 'exec', '-E', 'A=b c', 'c1', 'printenv', 'A'])).stdout, 'b c\n');
       assert.equal((await host.run([own, 'exec', 'c1', 'sh', '-c', 'kill -KILL $$'])).status, 128 + 9);
-      assert.equal((await by(own, 'exec nope /bin/true')).status, 1);
+      const reasons = { 'exec nope true': "No machine 'nope' known", 'exec nobody-here@c1 id': "Machine 'c1' has no user 'nobody-here'", 'exec c1 /nope': 'No such file or directory' };
+      for (const [words, reason] of Object.entries(reasons)) {
+        assert.deepEqual(await by(own, words), { status: 1, stdout: '', stderr: `Failed to run the command: ${reason}\n` });
+      }
       const interrupted = `${own} exec c1 sh -c 'trap "echo told; exit 3" TERM; echo ready; while :; do sleep 0.1; done' >/tmp/said & command=$!
         until grep -q ready /tmp/said; do sleep 0.1; done; kill -TERM $command; wait $command; echo "$? $(tail -n1 /tmp/said)"`;
       assert.equal((await host.run(['bash', '--norc', '-c', interrupted], { timeout: 60_000 })).stdout, '3 told\n');
+    });
+
+    test('who stops reading ends what would go on; what cannot be written is told', async () => {
+      const pid = await host.leader('passing');
+      const script = `{ timeout 100 ${own} events; echo $? >/tmp/events-status; } | head -n 1 >/dev/null &
+        until [ -s /tmp/events-status ]; do ${own} register passing ${pid} >/dev/null; ${own} unregister passing; done; cat /tmp/events-status`;
+      assert.equal((await host.shell(script, { timeout: 120_000 })).stdout, '0\n');
+      const full = await host.shell(`${own} list >/dev/full`);
+      assert.deepEqual([full.status, full.stderr], [1, 'Failed to write the output: No space left on device\n']);
+      assert.equal((await host.shell(`${own} list >&-`)).status, 0);
     });
 
     test('whatever is shown can be had as JSON', async () => {

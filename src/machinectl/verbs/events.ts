@@ -2,9 +2,9 @@ import type { Context } from '../context.js';
 import { followMachines } from '../machine-events.js';
 import { formatTimestamp } from '../time.js';
 
-/** A line for each machine that comes or goes, until the command is interrupted. */
+/** A line for each machine that comes or goes, until the command is interrupted, or nobody reads them. */
 export async function run({ registry, settings, output }: Context): Promise<void> {
-  await followMachines(
+  const following = followMachines(
     registry,
     ({ type, name }) => {
       const timestamp = BigInt(Date.now()) * 1000n;
@@ -14,4 +14,5 @@ export async function run({ registry, settings, output }: Context): Promise<void
     },
     () => undefined,
   );
+  await Promise.race([following, output.unread]);
 }

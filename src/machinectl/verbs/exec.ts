@@ -4,8 +4,7 @@ import { VarlinkClient } from '../../client/varlink.js';
 import { ownMachineVarlink } from '../../contract/varlink/own-machine.js';
 import type { Context } from '../context.js';
 import { CommandFailure } from '../failure.js';
-import { ownSocket } from '../own-socket.js';
-import { failureOf } from '../registry.js';
+import { ownReason, ownSocket } from '../own-socket.js';
 import { readSpecification } from './shell.js';
 
 /** What shells add to the number of the signal that ended a command. */
@@ -22,7 +21,7 @@ export async function run(context: Context, [specification = '', ...command]: re
   using client = new VarlinkClient(ownSocket(context));
   const input = {
     name: machine, ...(user === '' ? {} : { user }), command, environment: settings.environment,
-    inputFileDescriptor: 0, outputFileDescriptor: 1, errorFileDescriptor: 2,
+    inputFileDescriptor: 0, outputFileDescriptor: 1, errorFileDescriptor: 2, allowInteractiveAuthentication: await context.registry.allowQuestions(),
   };
   try {
     for await (const reply of client.callManyWithDescriptors(ownMachineVarlink, 'Exec', input, { descriptors: [0, 1, 2] })) {
@@ -33,7 +32,8 @@ export async function run(context: Context, [specification = '', ...command]: re
     }
   } catch (error) {
     if (isMachinedError(error, 'unreachable')) throw new CommandFailure(`exec takes this project's daemon. ${error.message}`);
-    throw failureOf('Failed to run the command', error);
+    if (isMachinedError(error)) throw new CommandFailure(`Failed to run the command: ${ownReason(error, machine, user === '' ? 'root' : user)}`);
+    throw error;
   }
   throw new CommandFailure('Failed to run the command: the daemon did not tell how it ended');
 }

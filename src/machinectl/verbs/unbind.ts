@@ -3,15 +3,15 @@ import { VarlinkClient } from '../../client/varlink.js';
 import { ownMachineVarlink } from '../../contract/varlink/own-machine.js';
 import type { Context } from '../context.js';
 import { CommandFailure } from '../failure.js';
-import { ownSocket } from '../own-socket.js';
-import { failureOf } from '../registry.js';
+import { ownReason, ownSocket } from '../own-socket.js';
 
 export async function run(context: Context, [name = '', destination = '']: readonly string[]): Promise<void> {
   using client = new VarlinkClient(ownSocket(context));
   try {
-    await client.call(ownMachineVarlink, 'Unbind', { name, destination });
+    await client.call(ownMachineVarlink, 'Unbind', { name, destination, allowInteractiveAuthentication: await context.registry.allowQuestions() });
   } catch (error) {
     if (isMachinedError(error, 'unreachable')) throw new CommandFailure(`unbind takes this project's daemon. ${error.message}`);
-    throw failureOf('Failed to unbind', error);
+    if (isMachinedError(error)) throw new CommandFailure(`Failed to unbind: ${ownReason(error, name)}`);
+    throw error;
   }
 }

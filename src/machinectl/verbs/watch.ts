@@ -15,7 +15,7 @@ export async function run(context: Context): Promise<void> {
   const failed = followMachines(registry, () => changed(), () => undefined);
   using screen = output.onTerminal ? new LiveScreen(output, () => changed()) : undefined;
   let ended = false;
-  void screen?.ended.then(() => (ended = true));
+  void Promise.race([output.unread, ...(screen === undefined ? [] : [screen.ended])]).then(() => (ended = true));
   for (let shown = ''; !ended; ) {
     const event = new Promise<void>((resolve) => (changed = resolve));
     const text = await listing(context);
