@@ -30,6 +30,14 @@ interface PoolJob extends HelperJob {
   readonly guest: number | undefined;
 }
 
+/** One for a process of its own. */
+interface DedicatedJob extends HelperJob {
+  readonly headway: HeadwayLimit | undefined;
+}
+
+/** Milliseconds until one that has not said anything is taken for one that works, and takes its time. */
+const longestStart = 1000;
+
 /** What a helper has found out. */
 export interface HelperResult<Name extends TaskName> {
   readonly output: Tasks[Name]['output'];
@@ -48,6 +56,9 @@ export class HelperPool implements Disposable {
   readonly #dedicated = new Set<Helper>();
   readonly #waiting: PoolJob[] = [];
   readonly #begun = new Set<PoolJob>();
+  /** Those that wait for a process of their own: as long as there is one, another's is starting. */
+  readonly #queue: DedicatedJob[] = [];
+  #starting: { readonly helper: Helper; readonly limit: NodeJS.Timeout } | undefined;
   #open = true;
 
   constructor(limits: HelperLimits) {
@@ -64,8 +75,8 @@ export class HelperPool implements Disposable {
   }
 
   /**
-   * Has a task carried out by a process of its own, which takes its time and nobody else's. The descriptors may be closed at
-   * once. Rejects as `ask` does; with ETIMEDOUT only a copy that makes no headway. One that is canceled may take as long to
+   * Has a task carried out by a process of its own, which takes its time and nobody else's. The descriptors stay open until it
+   * is over. Rejects as `ask` does; with ETIMEDOUT only a copy that makes no headway. One that is canceled may take as long to
    * tidy up as it needs, if it says something now and then, and fails with ECANCELED.
    */
   async dedicated<Name extends TaskName>(
@@ -76,16 +87,16 @@ export class HelperPool implements Disposable {
   ): Promise<HelperResult<Name>> {
     if (signal.aborted) throw canceled();
     this.#assertOpen();
-    const helper = this.#dedicate();
     let stopListening = () => undefined as void;
     try {
       const answer = new Promise<HelperMessage>((resolve, reject) => {
-        const job: HelperJob = { request: messageOf({ task, input }, fds), resolve, reject, report };
-        // it may have gone on to another job
-        const cancel = () => void (helper.job === job && helper.cancel(canceled(), this.#limits.answer));
+        const headway = task === 'copy' ? this.#headway : undefined;
+        const job: DedicatedJob = { request: messageOf({ task, input }, fds), resolve, reject, report, headway };
+        const cancel = () => this.#cancel(job);
         signal.addEventListener('abort', cancel);
         stopListening = () => signal.removeEventListener('abort', cancel);
-        helper.begin(job, task === 'copy' ? this.#headway : undefined);
+        this.#queue.push(job);
+        this.#dedicate();
       });
       return understood<Name>(await answer);
     } finally {
@@ -96,7 +107,8 @@ export class HelperPool implements Disposable {
   [Symbol.dispose](): void {
     this.#open = false;
     const failure = canceled();
-    for (const job of this.#waiting.splice(0)) job.reject(failure);
+    clearTimeout(this.#starting?.limit);
+    for (const job of [...this.#waiting.splice(0), ...this.#queue.splice(0)]) job.reject(failure);
     for (const helper of [...this.#helpers, ...this.#dedicated]) helper.kill(failure);
   }
 
@@ -169,12 +181,49 @@ export class HelperPool implements Disposable {
     return helper;
   }
 
-  /** One that waits for work is spared the time that a new one takes to start. Throws Failure 'system'. */
-  #dedicate(): Helper {
-    const helper = this.#idle() ?? this.#start();
-    this.#helpers.delete(helper);
-    this.#dedicated.add(helper);
+  /** Most tasks take less time than a process takes to start: of many at once, some wait for the process of another. */
+  #dedicate(): void {
+    while (this.#queue.length > 0) {
+      const idle = this.#idle();
+      if (idle === undefined && this.#starting !== undefined) return;
+      const job = this.#queue.shift() as DedicatedJob;
+      try {
+        const helper = idle ?? this.#startInTurn();
+        this.#helpers.delete(helper);
+        this.#dedicated.add(helper);
+        helper.begin(job, job.headway);
+      } catch (error) {
+        if (!isFailure(error)) throw error;
+        job.reject(error);
+      }
+    }
+  }
+
+  /** Throws Failure 'system'. */
+  #startInTurn(): Helper {
+    const helper = this.#start();
+    this.#starting = { helper, limit: setTimeout(() => this.#started(helper), longestStart) };
     return helper;
+  }
+
+  #started(helper: Helper): void {
+    if (this.#starting?.helper !== helper) return;
+    clearTimeout(this.#starting.limit);
+    this.#starting = undefined;
+    if (this.#open) this.#dedicate();
+  }
+
+  /** Does nothing if it is over: its helper may have gone on to another job. */
+  #cancel(job: DedicatedJob): void {
+    const index = this.#queue.indexOf(job);
+    if (index >= 0) {
+      this.#queue.splice(index, 1);
+      job.reject(canceled());
+      return;
+    }
+    for (const helper of this.#dedicated) {
+      if (helper.job === job) helper.cancel(canceled(), this.#limits.answer);
+    }
   }
 
   #idle(): Helper | undefined {
@@ -183,6 +232,7 @@ export class HelperPool implements Disposable {
 
   #start(): Helper {
     const helper: Helper = new Helper(helperProgram, this.#limits.idle, {
+      started: () => this.#started(helper),
       free: () => this.#freed(helper),
       gone: () => this.#gone(helper),
     });
@@ -191,15 +241,20 @@ export class HelperPool implements Disposable {
 
   #freed(helper: Helper): void {
     if (this.#dedicated.has(helper)) {
-      if (helper.isCanceled || this.#helpers.size >= this.#limits.processes) return helper.kill(canceled());
+      if (helper.isCanceled) return helper.kill(canceled());
+      const next = this.#queue.shift();
+      if (next !== undefined) return helper.begin(next, next.headway);
+      if (this.#helpers.size >= this.#limits.processes) return helper.kill(canceled());
       this.#dedicated.delete(helper);
       this.#helpers.add(helper);
     }
     this.#assign();
+    this.#dedicate();
   }
 
   #gone(helper: Helper): void {
     this.#dedicated.delete(helper);
+    this.#started(helper);
     if (this.#helpers.delete(helper) && this.#open) this.#assign();
   }
 

@@ -30,6 +30,8 @@ export interface HeadwayLimit {
 }
 
 export interface HelperObserver {
+  /** It has said something for the first time: it is at work, or free. */
+  started(): void;
   /** It has answered, and waits for more. */
   free(): void;
   gone(): void;
@@ -49,6 +51,7 @@ export class Helper {
   /** Runs once the job is to be given up: the helper is killed if it says nothing for so long. */
   #patience: NodeJS.Timeout | undefined;
   #headway: NodeJS.Timeout | undefined;
+  #hasStarted = false;
   #gone = false;
 
   /** Starts it; one that is idle for so many milliseconds ends. Throws Failure 'system' (EMFILE). */
@@ -111,6 +114,13 @@ export class Helper {
   }
 
   #receive(bytes: Uint8Array, fds: readonly number[]): void {
+    this.#take(bytes, fds);
+    if (this.#hasStarted) return;
+    this.#hasStarted = true;
+    this.#observer.started();
+  }
+
+  #take(bytes: Uint8Array, fds: readonly number[]): void {
     this.#fds.push(...fds);
     this.#patience?.refresh();
     this.#headway?.refresh();
