@@ -149,9 +149,14 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
     });
 
     test('a shell of the registry in a container, and as another user of this host', async () => {
+      const inContainer = async (name: string) => ['nsenter', '--all', '--target', (await by(own, `-P Leader show ${name}`)).stdout.trim()];
+      // it has been terminated
+      assert.equal((await by(own, 'start c2', { timeout: 60_000 })).status, 0);
+      await untilTrue('c2 has booted', async () => {
+        return /^(running|degraded)/.test((await host.run([...(await inContainer('c2')), 'systemctl', 'is-system-running'])).stdout);
+      }, 60_000);
       for (const name of ['c1', 'c2']) {
-        const leader = (await by(own, `-P Leader show ${name}`)).stdout.trim();
-        const inside = ['nsenter', '--all', '--target', leader];
+        const inside = await inContainer(name);
         await host.succeed([...inside, 'rm', '-f', '/etc/systemd/system/systemd-machined.service', '/etc/systemd/system/systemd-machined.socket']);
         await host.succeed([...inside, 'systemctl', 'daemon-reload']);
         const asked = await by(own, `-M ${name} -q shell .host /bin/sh -c hostname;id`, { timeout: 60_000 });
