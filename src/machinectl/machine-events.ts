@@ -15,6 +15,7 @@ export interface MachineEvent {
 export async function followMachines(registry: Registry, heard: (event: MachineEvent) => void, ready: () => void): Promise<never> {
   const client = registry.client(service);
   try {
+    await registry.attempt(client.connect());
     using _added = await client.subscribe(managerInterface, managerPath, 'MachineNew', ({ machine }) => heard({ type: 'added', name: machine }));
     using _removed = await client.subscribe(managerInterface, managerPath, 'MachineRemoved', ({ machine }) => heard({ type: 'removed', name: machine }));
     await registry.poolProperties(); // a registry that is started on demand tells nothing before it runs

@@ -77,13 +77,14 @@ export class Registry implements Disposable {
 
   /** Resolves with the first machine of that name that ends; `ready` is called when none can be missed any more. */
   async machineRemoved(name: string, ready: () => void): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
+    const removed = new Promise<void>((resolve, reject) => {
       this.client(service)
         .subscribe(managerInterface, managerPath, 'MachineRemoved', ({ machine }) => {
           if (machine === name) resolve();
         })
         .then(ready, reject);
     });
+    await this.attempt(removed);
   }
 
   /** Connects, to fail early where there is no bus; what a call rejects with says the same as the original does. */

@@ -242,7 +242,7 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
 }
 
 test('where no systemd runs, machines are seen and ended; what takes systemd says so', async () => {
-  await using host = await bootHost({ suite: 'trixie', name: 'machinectl-bare', daemon: 'ours', systemd: false });
+  await using host = await bootHost({ suite: 'sid', name: 'machinectl-bare', daemon: 'ours', systemd: false });
   const machinectl = (...words: readonly string[]): Promise<RunResult> => host.run([own, '--no-pager', ...words]);
   assert.deepEqual(await machinectl('list'), { status: 0, stdout: 'No machines.\n', stderr: '' });
 
@@ -262,6 +262,15 @@ test('where no systemd runs, machines are seen and ended; what takes systemd say
   assert.match(shown, new RegExp(`└─${leader} sleep infinity`));
   const [used] = JSON.parse(await host.succeed(['unshare', '--mount', 'sh', '-euc', `${elsewhere} --json=short top`])) as [{ tasks: number }];
   assert.equal(used.tasks, 1);
+
+  // it has all of its namespaces in common with the host
+  const said = await machinectl('-q', 'shell', 'boxed', '/bin/echo', 'from', 'within');
+  assert.deepEqual([said.status, said.stdout.trim()], [0, 'from within'], said.stderr);
+  assert.match((await machinectl('-q', 'shell', '.host', '/usr/bin/id', '-u')).stdout, /^0\s*$/);
+  for (const words of [['events'], ['login'], ['shell', 'x'], ['list']]) {
+    const { status, stderr } = await host.run([own, ...words], { env: { DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/nowhere' } });
+    assert.deepEqual([status, stderr], [1, 'Failed to connect to system scope bus via local transport: No such file or directory\n'], words.join(' '));
+  }
 
   await host.succeed(['mkdir', '-p', '/var/lib/machines/tree/usr']);
   for (const verb of ['start', 'enable', 'disable']) {

@@ -61,7 +61,8 @@ export interface OpenEntrance<T extends Entrance = Entrance> {
  */
 export function findEntrance(leader: ProcessIdentity, userName: string, program: string): OpenEntrance | undefined {
   return explained(leader, () =>
-    gather(leader, userName, [], (root, { user }) => {
+    // nsenter(1) of util-linux 2.42 wants one namespace at least, and a machine may share all of the host's
+    gather(leader, userName, ['mnt'], (root, { user }) => {
       requireProgramIn(root, program === '' ? user.shell : program);
       return { directory: locateHome(root, user.home), found: {} };
     }),
