@@ -69,19 +69,23 @@ async function clear(host: LabHost): Promise<void> {
   await host.succeed(['bash', '-euc', script], { timeout: 60_000 });
 }
 
+/** Of the devices that the kernel has free next: hosts of the lab have the first 64, and all share the machine's. */
+const makeLoopNodes = `
+free=$(losetup --find | grep -o '^/dev/loop[0-9]*')
+for ((number = \${free#/dev/loop}, end = number + 16; number < end; number++)); do
+  [[ -e /dev/loop$number ]] || mknod -m 660 "/dev/loop$number" b 7 "$number"
+done`;
+
 /** In memory, so that nobody's disk is measured. */
 const mountExt4 = `
 mkdir -p ${copy}/disk
 mount -t tmpfs -o size=6G disk ${copy}/disk
 truncate -s 6G ${copy}/disk/ext4
 mkfs.ext4 -q -E lazy_itable_init=0 ${copy}/disk/ext4
-mount -o loop ${copy}/disk/ext4 /var/lib/machines`;
-
-/** Of the devices that the kernel has free next: hosts of the lab have the first 64, and all share the machine's. */
-const makeLoopNodes = `
-free=$(losetup --find | grep -o '^/dev/loop[0-9]*')
-for ((number = \${free#/dev/loop}, end = number + 16; number < end; number++)); do
-  [[ -e /dev/loop$number ]] || mknod -m 660 "/dev/loop$number" b 7 "$number"
+for ((attempt = 1; ; attempt++)); do # somebody else may take the device first
+  ${makeLoopNodes}
+  mount -o loop ${copy}/disk/ext4 /var/lib/machines && break || ((attempt < 20))
+  sleep 0.5
 done`;
 
 /** 1 GiB in 4096 files, a disk with a file system, and beside the images a tree of 15,000 files, to be copied and removed. */
