@@ -21,7 +21,7 @@ const checks = {
 };
 // `together`: how many files run at a time; `limit`: the time a file may take.
 const tests = {
-  unit: { together: 2, limit: 2 * minute },
+  unit: { together: 2, limit: 5 * minute },
   behaviour: { together: 2, limit: 5 * minute, needs: ['bundle'] },
   fuzz: { together: 2, limit: 3 * minute },
   lab: { together: 1, limit: 20 * minute, prepare: prepareLab, needs: ['bundle'] },
