@@ -1,7 +1,7 @@
 /** Commands of the fake, and in real namespaces, which take root. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { suite, test } from 'node:test';
@@ -258,6 +258,21 @@ suite('a command in a guest', { skip }, () => {
     await running.ended;
     await until(() => !isRunning(running.pid));
     await guest.end();
+  });
+
+  test('where a file system does not answer is given up, and others are run', { skip: existsSync('/dev/fuse') ? false : 'needs /dev/fuse' }, async () => {
+    await using guest = await startGuest();
+    using impatient = new GuestCommands({ ...ordinaryLimits, answer: 3000 });
+    // its server never says a word: any walk into it waits until the walker is killed
+    const hang = 'exec 3<>/dev/fuse; mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0,allow_other hung /run; sleep 60 3<&3 >/dev/null 2>&1 &';
+    execFileSync('nsenter', ['-t', String(guest.leader.pid), '--mount', 'sh', '-ec', hang]);
+    const attempts = [
+      impatient.run(guest.leader, command(['true'], { workingDirectory: '/run/x' }), noStreams),
+      impatient.run(guest.leader, command(['/run/program']), noStreams),
+      impatient.run(guest.leader, command(['true'], { environment: ['PATH=/run:/usr/bin'] }), noStreams),
+    ];
+    await Promise.all(attempts.map((attempt) => assert.rejects(attempt, failsWith('ETIMEDOUT'))));
+    assert.deepEqual((await runScript(guest, 'exit 4', { workingDirectory: '/tmp' })).end, { kind: 'exited', status: 4 });
   });
 
   test('a user database with a NUL in it costs nobody else anything', async () => {

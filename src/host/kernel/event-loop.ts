@@ -49,6 +49,8 @@ export class EpollHub {
   constructor() {
     this.#handle = koffi.node.poll(this.#epoll, { readable: true }, () => this.#dispatch());
     this.#handle.unref();
+    // Node turns its loop once more when no JavaScript may run any more: what is watched in passing would abort the process
+    process.once('exit', () => this.#handle.stop());
   }
 
   /**
