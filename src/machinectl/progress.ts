@@ -106,11 +106,15 @@ export function formatProgress(progress: Progress, columns: number, colours: Col
   return `[${styled('#'.repeat(filled), 'green', colours)}${'-'.repeat(width - filled)}]${text}`;
 }
 
-/** 0 to 1: of the bytes, or else of the files. */
-function shareDone({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): number | undefined {
-  if (bytesDone !== undefined && bytesTotal !== undefined && bytesTotal > 0) return Math.min(bytesDone / bytesTotal, 1);
-  if (filesDone !== undefined && filesTotal !== undefined && filesTotal > 0) return Math.min(filesDone / filesTotal, 1);
-  return undefined;
+/** Bytes that could be copied in the time that it takes to make a file, about. */
+const costOfFile = 8192;
+
+/** 0 to 1; never less than it was before, as long as the totals stay. */
+function shareDone({ bytesDone = 0, bytesTotal = 0, filesDone = 0, filesTotal = 0 }: Progress): number | undefined {
+  const total = bytesTotal + filesTotal * costOfFile;
+  if (total === 0) return undefined;
+  const done = (bytesTotal === 0 ? 0 : bytesDone) + (filesTotal === 0 ? 0 : filesDone) * costOfFile;
+  return Math.min(done / total, 1);
 }
 
 function formatAmount({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): string {

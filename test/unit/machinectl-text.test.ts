@@ -210,6 +210,9 @@ test('progress: a bar where it is known what there is, in the columns that there
   assert.equal(formatProgress({ filesDone: 1 }, 79, 'off'), '1 file');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 0 }, 79, 'off'), '9B of 0B');
   assert.equal(formatProgress({ bytesDone: 9, bytesTotal: 6 }, 79, 'off').includes('100%'), true, 'files may grow while they are copied');
+  const tree = { bytesTotal: 1 << 20, filesTotal: 128 };
+  assert.match(formatProgress({ ...tree, filesDone: 64 }, 79, 'off'), /^\[#{10}-{30}\]  25% 64 of 128 files$/);
+  assert.match(formatProgress({ ...tree, filesDone: 64, bytesDone: 1 << 19 }, 79, 'off'), /^\[#{20}-{20}\]  50% 512K of 1M, 64 of 128 files$/);
   assert.equal(formatProgress({}, 79, 'off'), '');
 });
 

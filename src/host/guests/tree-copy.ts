@@ -1,4 +1,4 @@
-import { fchmodSync, fchownSync, ftruncateSync, opendirSync, readSync, writeSync } from 'node:fs';
+import { fchmodSync, fchownSync, ftruncateSync, opendirSync, readSync, writeSync, type Dirent } from 'node:fs';
 import { constants } from 'node:fs';
 import {
   O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_WRONLY, changeOwner, cloneContents, copyRange, copyAttributes, linkOpenFile,
@@ -8,7 +8,7 @@ import {
 import { statusOf, type EntryStatus } from '../kernel/entry-status.js';
 import { close } from '../kernel/libc.js';
 import { errnoNameOf, errnos, SystemError } from '../kernel/system-error.js';
-import type { Meter } from './work-meter.js';
+import type { Amount, Meter } from './work-meter.js';
 
 /** An entry of a directory that is open. */
 export interface Place {
@@ -41,6 +41,9 @@ const mostLinkedFiles = 65_536;
 
 /** At most so many entries that were made in directories that were there are remembered, to be taken back. */
 const mostTakenBack = 65_536;
+
+/** So many files at most are counted before they are copied: a fraction of a second. */
+const mostCounted = 100_000;
 
 const chunk = 8 << 20; // a copy can only be killed or canceled between two of them
 const bufferSize = 1 << 20;
@@ -89,9 +92,27 @@ export class TreeCopy {
       this.#placeFile(source.fd, status, to, undefined);
       return;
     }
-    this.#options.meter.expect(undefined);
+    // a look more into what others have a hand in is one more that may hang
+    this.#options.meter.expect(this.#options.faithful ? this.#countTree(source.fd) : undefined);
     const conflict = this.#placeDirectory(source.fd, status, to, 0, undefined);
     if (conflict !== undefined) throw conflict;
+  }
+
+  /** What will be made, if nothing is there yet, by the names alone; undefined if they are too many. */
+  #countTree(top: number): Amount | undefined {
+    let files = 1;
+    const isCounted = (directory: number, depth: number): boolean => {
+      for (const entry of entriesIn(directory)) {
+        if (files >= mostCounted || depth > deepest) return false;
+        files++;
+        this.#options.meter.count(0, 0);
+        if (!entry.isDirectory()) continue;
+        using child = openUnlessMounted(directory, nameOf(entry));
+        if (child !== undefined && !isCounted(child.fd, depth + 1)) return false;
+      }
+      return true;
+    };
+    return isCounted(top, 0) ? { files, bytes: undefined } : undefined;
   }
 
   /** Into a directory that others see. Returns what stood in the way of a part of the tree. */
@@ -380,15 +401,23 @@ function openUnlessMounted(directory: number, name: Buffer): Descriptor | undefi
   }
 }
 
-/** One after the other: a directory may have more entries than fit the memory. */
 export function* namesIn(directory: number): Generator<Buffer> {
+  for (const entry of entriesIn(directory)) yield nameOf(entry);
+}
+
+/** One after the other: a directory may have more entries than fit the memory. */
+function* entriesIn(directory: number): Generator<Dirent> {
   // Node types say that names are text, whatever the encoding.
   const listing = opendirSync(`/proc/self/fd/${directory}`, { encoding: 'buffer' as BufferEncoding, bufferSize: 256 });
   try {
-    for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) yield entry.name as unknown as Buffer;
+    for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) yield entry;
   } finally {
     listing.closeSync();
   }
+}
+
+function nameOf(entry: Dirent): Buffer {
+  return entry.name as unknown as Buffer;
 }
 
 /** Removes what a copy to a place has left under its temporary name, which may be anywhere in a directory that was there. */

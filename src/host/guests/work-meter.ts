@@ -9,7 +9,8 @@ const interval = 200;
 
 export interface Amount {
   readonly files: number;
-  readonly bytes: number;
+  /** undefined: nobody knows. */
+  readonly bytes: number | undefined;
 }
 
 /** Counts what is done. */
@@ -38,8 +39,7 @@ export class WorkMeter implements Meter {
 
   expect(work: Amount | undefined): void {
     const total = this.#total;
-    const isKnown = total !== undefined && work !== undefined;
-    this.#total = isKnown ? { files: total.files + work.files, bytes: total.bytes + work.bytes } : undefined;
+    this.#total = total === undefined || work === undefined ? undefined : { files: total.files + work.files, bytes: sum(total.bytes, work.bytes) };
   }
 
   count(files: number, bytes: number): void {
@@ -68,8 +68,13 @@ export class WorkMeter implements Meter {
     const progress: Progress = {
       filesDone: this.#files,
       ...(this.#bytes === 0 ? {} : { bytesDone: this.#bytes }), // what is removed has no bytes
-      ...(total === undefined ? {} : { filesTotal: total.files, bytesTotal: total.bytes }),
+      ...(total === undefined ? {} : { filesTotal: total.files }),
+      ...(total?.bytes === undefined ? {} : { bytesTotal: total.bytes }),
     };
     this.#channel.send({ text: newsMark + JSON.stringify(progress), fds: [] });
   }
+}
+
+function sum(one: number | undefined, other: number | undefined): number | undefined {
+  return one === undefined || other === undefined ? undefined : one + other;
 }
