@@ -63,10 +63,13 @@ export function uidShift(mappings: readonly IdMapping[]): number | undefined {
 
 const longestUserName = 31; // utmp(5), UT_NAMESIZE less the NUL: what the strictest tools can show
 
-/** 'vu-NAME-UID' and 'vg-NAME-GID', as nss-mymachines(8) shows a container's users; undefined if it would be too long. */
+/**
+ * 'vu-NAME-UID' and 'vg-NAME-GID', as nss-mymachines(8) shows a container's users; undefined if no user can be called so:
+ * it would be too long, or have a dot. Source: https://systemd.io/USER_NAMES, "Strict Mode".
+ */
 export function machineUserName(kind: 'vu' | 'vg', machine: string, id: number): string | undefined {
   const name = `${kind}-${machine}-${id}`;
-  return name.length > longestUserName ? undefined : name;
+  return name.length > longestUserName || name.includes('.') ? undefined : name;
 }
 
 /** Takes such a name apart; undefined if it is none. The machine's name is not checked against any machine. */

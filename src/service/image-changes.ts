@@ -79,11 +79,11 @@ export class ImageKeeper {
   async update(call: Call, image: Image, { newName, readOnly, limit }: ImageUpdateRequest): Promise<void> {
     if (newName !== undefined) checkImageName(newName, 'newName');
     await authorize(this.#authority, call, { name: image.name });
-    const checked = limit === undefined ? undefined : checkLimit(limit);
-    const isNothing = newName === undefined && readOnly === undefined && checked === undefined;
+    const newLimit = limit === noLimit ? withoutLimit(image) : limit;
+    const isNothing = newName === undefined && readOnly === undefined && newLimit === undefined;
     if (isNothing) return; // not even an image that cannot be changed has anything against it
     if (readOnly !== undefined) refuseHidden(image);
-    await this.#changes.update(image, { newName, readOnly, limit: checked });
+    await this.#changes.update(image, { newName, readOnly, limit: newLimit });
   }
 
   /** Throws Failure 'invalid-argument', 'not-supported'. */
@@ -170,6 +170,11 @@ function explained(failure: Failure, attempt: string): Failure {
 /** They are read-only for good, whatever the files say. Throws Failure 'system' (EROFS). */
 function refuseHidden({ name }: Image): void {
   if (isHiddenImage(name)) throw systemFailure('EROFS', 'Read-only file system');
+}
+
+/** Nothing is to be done for an image that nothing limits; disks have the size that they have. */
+function withoutLimit({ type, limit }: Image): 'none' | undefined {
+  return limit === undefined || type === 'raw' || type === 'block' ? undefined : 'none';
 }
 
 function checkLimit(limit: bigint): ImageLimit {

@@ -37,15 +37,18 @@ export class Users {
    */
   mapFrom(kind: IdKind, machine: Machine, inside: number): UserId {
     checkId(kind, inside);
-    if (machine.class !== 'container') {
-      throw new Failure('not-a-container', 'Not supported for non-container machines.');
-    }
+    this.refuseOthersThanContainers(machine);
     const outside = mapOut(this.#machines.mappings(machine, kind) ?? [], inside);
     if (outside === undefined) {
       const message = `Machine '${machine.name}' has no matching ${kind} mappings.`;
       throw new Failure(kind === 'user' ? 'no-such-user-mapping' : 'group-not-mapped', message);
     }
     return outside;
+  }
+
+  /** Throws Failure 'not-a-container'. */
+  refuseOthersThanContainers(machine: Machine): void {
+    if (machine.class !== 'container') throw new Failure('not-a-container', 'Not supported for non-container machines.');
   }
 
   /** The container that a host's id belongs to. Throws Failure '…-in-host-range', 'no-such-…-mapping', 'system' EINVAL. */

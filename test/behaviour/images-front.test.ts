@@ -367,8 +367,9 @@ suite('over Varlink', () => {
     const system = (errno: number, errnoName: string) => ['io.systemd.System', { origin: 'linux', errno, errnoName }] as const;
     await failsWith(call(root, 'Update', { name: '.host', readOnly: true }), ...system(30, 'EROFS'));
     await call(root, 'Update', { name: '.host' }); // nothing
+    await call(root, 'Update', { name: '.host', limit: 2n ** 64n - 1n }); // it has none
     await failsWith(call(root, 'Update', { name: 'a-b', newName: '.h' }), ...system(17, 'EEXIST'));
-    await failsWith(call(root, 'Update', { name: 'a-b', limit: 1 }), ...system(95, 'EOPNOTSUPP'));
+    await failsWith(call(root, 'Update', { name: 'a-b', limit: 2n ** 63n }), ...system(95, 'EOPNOTSUPP'));
     world.images.failure = 'EOPNOTSUPP';
     await failsWith(call(root, 'SetPoolLimit', { limit: 1 }), notSupported);
     assert.deepEqual(world.log.lines.map(({ message }) => message), [

@@ -147,6 +147,8 @@ test('what is inside of machines is told as far as it can be had, or not at all'
   assert.deepEqual(metadata(await machine(client, 'List', { name: 'one', acquireMetadata: 'yes' })), {
     addresses: [{ ifindex: 2, family: 2, address: [192, 0, 2, 1] }], OSRelease: ['ID=test'], UIDShift: 70_000,
   });
+  const keys = Object.keys(await machine(client, 'List', { name: 'one', acquireMetadata: 'yes' }));
+  assert.deepEqual(keys.slice(-5), ['timestamp', 'addresses', 'OSRelease', 'UIDShift', 'UID']);
   await machine(client, 'Register', { name: 'vm', class: 'vm', leader: world.leader('vm.service') });
   await failsWith(machine(client, 'List', { name: 'vm', acquireMetadata: 'yes' }), 'io.systemd.Machine.NotAvailable');
   const nothing = { addresses: undefined, OSRelease: undefined, UIDShift: undefined };
@@ -311,6 +313,7 @@ test('ids map both ways at once', async () => {
   assert.deepEqual({ ...(await machine(client, 'MapFrom', { name: 'one' })) }, {});
   const interactive = machine(client, 'MapFrom', { name: 'one', uid: 1, allowInteractiveAuthentication: false });
   await isInvalid(interactive, 'allowInteractiveAuthentication');
+  for (const ids of [{}, { uid: 1 }]) await failsWith(machine(client, 'MapFrom', { name: '.host', ...ids }), 'io.systemd.Machine.NotSupported');
   const both = { uid: 900_001, gid: 900_002 };
   assert.deepEqual({ ...(await machine(client, 'MapTo', both)) }, { uid: 1, gid: 2, machineName: 'two' });
   await failsWith(machine(client, 'MapTo', { ...both, gid: 700_002 }), 'io.systemd.Machine.NoSuchMachine');

@@ -171,6 +171,7 @@ test("names of containers' users", () => {
   assert.equal(machineUserName('vu', 'a-b', 1000), 'vu-a-b-1000');
   assert.equal(machineUserName('vg', 'x'.repeat(26), 0)?.length, 31);
   assert.equal(machineUserName('vg', 'x'.repeat(27), 0), undefined);
+  assert.equal(machineUserName('vu', 'x.y', 0), undefined);
   assert.deepEqual(parseMachineUserName('vu', 'vu-a-b-1000'), { machine: 'a-b', id: 1000 });
   assert.deepEqual(parseMachineUserName('vg', 'vg--0'), undefined);
   const bad = ['root', 'vu-', 'vu-a', 'vu-a-', 'vg-a-1', 'vu-a-01', 'vu-a-x', 'vu-a-65535', 'vu-a-4294967295', 'vu-a-99999999999', ' vu-a-1'];

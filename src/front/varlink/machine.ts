@@ -66,6 +66,7 @@ function handlers(services: MachineVarlinkServices): VarlinkHandlers<typeof mach
     List: (input, call) => list(services, input, call),
     MapFrom: async (input, call) => {
       const machine = await machines.byReference(referenceOf(input), call);
+      users.refuseOthersThanContainers(machine);
       return withoutAbsent({
         uid: input.uid === undefined ? undefined : users.mapFrom('user', machine, input.uid),
         gid: input.gid === undefined ? undefined : users.mapFrom('group', machine, input.gid),
@@ -250,14 +251,16 @@ async function withMetadata(
   const addresses = await attempt(() => inspector.addresses(machine));
   const release = await attempt(() => inspector.readOsRelease(machine));
   const shift = await attempt(() => inspector.uidShift(machine));
+  const { UID, ...others } = described; // it goes last
   return withoutAbsent({
-    ...described,
+    ...others,
     addresses:
       addresses === undefined || addresses.length === 0
         ? undefined
         : addresses.map(({ interfaceIndex, family, bytes }) => ({ ifindex: interfaceIndex, family, address: [...bytes] })),
     OSRelease: release === undefined ? undefined : [...release].map(([key, value]) => `${key}=${value}`),
     UIDShift: shift,
+    UID,
   });
 }
 
