@@ -349,6 +349,8 @@ test('arguments of the standard interfaces are looked at first, and what is too 
   await failsWith(callAny(client, 'Get', 's', [machineName], nowhere), invalid, 'Expected interface and member parameters');
   await failsWith(callAny(client, 'Set', 'v', [variant('s', 'x')], nowhere), invalid, 'Expected interface and member parameters');
   await failsWith(callAny(client, 'GetAll', 's', [machineName], nowhere), `${standard}UnknownObject`, "Unknown object '/nowhere'.");
+  const nameless = callAny(client, 'GetMachine', 's', ['.host'], { interface: undefined });
+  await failsWith(nameless, `${standard}UnknownObject`, `Unknown object '${manager.path}'.`);
   const introspectable = { interface: 'org.freedesktop.DBus.Introspectable', path: '/nowhere' };
   await failsWith(callAny(client, 'Introspect', 's', ['x'], introspectable), invalid, 'Expected no parameters');
   const host = { ...nowhere, path: machinePath('.host') };

@@ -106,6 +106,7 @@ export class ObjectServer {
   }
 
   #answer(message: ReceivedCall): Reply | Promise<Reply> {
+    if (message.interface === undefined) throw unknownObject(message.path); // as sd-bus answers whatever it names
     if (message.interface === 'org.freedesktop.DBus.Peer') return this.#answerPeer(message);
     checkStandardArguments(message);
     const call = this.#callOf(message, anyone);
@@ -278,14 +279,8 @@ function interfaceOf(kind: ObjectKind, name: string): BoundInterface<unknown> | 
   return kind.interfaces.find((one) => one.declaration.name === name);
 }
 
-/** A call without an interface goes to the first method of that name. Source: D-Bus Specification, "Message Types". */
-function findMethod(kind: ObjectKind, message: ReceivedCall): BoundMethod<unknown> | undefined {
-  for (const one of kind.interfaces) {
-    if (message.interface !== undefined && message.interface !== one.declaration.name) continue;
-    const method = one.methods.get(message.member);
-    if (method !== undefined) return method;
-  }
-  return undefined;
+function findMethod(kind: ObjectKind, { interface: name, member }: ReceivedCall): BoundMethod<unknown> | undefined {
+  return name === undefined ? undefined : interfaceOf(kind, name)?.methods.get(member);
 }
 
 function replyOf(method: BoundMethod<unknown>, output: unknown): Reply {

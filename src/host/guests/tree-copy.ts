@@ -81,8 +81,9 @@ export class TreeCopy {
   }
 
   /**
-   * Throws SystemError or Node's errors: ENOENT, EEXIST (a file is there, or a directory where a file is to be), ENOTDIR (a
-   * file is there where a directory is to be; the rest of a tree is copied all the same).
+   * Throws SystemError or Node's errors: ENOENT, EEXIST (a file is there, or a directory where a file is to be, or a link
+   * where the whole tree is to be), ENOTDIR (a file is there where a directory is to be; the rest of a tree is copied all
+   * the same).
    */
   copy(from: Place, to: Place): void {
     using source = new Descriptor(openEntry(from.directory, from.name, O_PATH));
@@ -94,6 +95,7 @@ export class TreeCopy {
     }
     // a look more into what others have a hand in is one more that may hang
     this.#options.meter.expect(this.#options.faithful ? this.#countTree(source.fd) : undefined);
+    if (lookAt(to)?.isSymbolicLink === true) throw new SystemError(errnos.EEXIST, 'mkdirat', String(to.name));
     const conflict = this.#placeDirectory(source.fd, status, to, 0, undefined);
     if (conflict !== undefined) throw conflict;
   }
