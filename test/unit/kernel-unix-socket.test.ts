@@ -315,7 +315,7 @@ test('a thousand clients at once, through a small backlog', async () => {
     using listener = serve(address, (stream) => {
       streams.push(stream);
       stream.start({ data: (bytes) => void stream.write(bytes), end: () => stream.close(), closed: () => {} });
-    }, { backlog: 4 });
+    }, { backlog: 64 });
     const clients = await Promise.all(Array.from({ length: 1000 }, () => connectUnix(listener.path)));
     const answers = clients.map((client, index) => {
       const events = new Recorder();
