@@ -1,6 +1,6 @@
 # bash completion for machinectl: made by scripts/completions.mjs
 
-_machinectl_verbs='list status show start login shell enable disable poweroff reboot pause resume terminate kill copy-to copy-from bind list-images image-status show-image edit cat clone rename read-only remove set-limit clean bind-volume unbind-volume import-tar import-raw import-fs export-tar export-raw pull-tar pull-raw list-transfers cancel-transfer watch top events wait register unregister exec unbind'
+_machinectl_verbs='list status show start login shell enable disable poweroff reboot pause resume terminate kill copy-to copy-from bind list-images image-status show-image edit cat clone rename read-only remove set-limit clean bind-volume unbind-volume import-tar import-raw import-fs export-tar export-raw pull-tar pull-raw list-transfers cancel-transfer help watch top events wait register unregister exec unbind'
 _machinectl_options='--help --version --host= --machine= --system --user --value --property= -P --all --full --kill-whom= --signal= --uid= --setenv= --read-only --mkdir --lines= --max-addresses= --output= --force --now --runner= -V --class= --timeout= --no-pager --no-legend --no-ask-password --quiet --json= -j'
 
 # What an option's argument may be: nothing to be said of others than these; fails for options without an argument.
@@ -37,7 +37,7 @@ _machinectl_arguments_of_verb() {
         bind-volume | unbind-volume | unbind) offers=('machine' '' '') ;;
         import-tar | import-raw | import-fs) offers=('host-path' '') ;;
         export-tar | export-raw) offers=('image' 'host-path' '') ;;
-        pull-tar | pull-raw | list-transfers | cancel-transfer | register) offers=('') ;;
+        pull-tar | pull-raw | list-transfers | cancel-transfer | help | register) offers=('') ;;
         wait) offers=('machine' '=running gone answering' '') ;;
         *) offers=('') ;;
     esac

@@ -102,6 +102,7 @@ complete -c machinectl -n __machinectl_needs_verb -a pull-tar -d 'Handed on to i
 complete -c machinectl -n __machinectl_needs_verb -a pull-raw -d 'Handed on to importctl'
 complete -c machinectl -n __machinectl_needs_verb -a list-transfers -d 'Handed on to importctl'
 complete -c machinectl -n __machinectl_needs_verb -a cancel-transfer -d 'Handed on to importctl'
+complete -c machinectl -n __machinectl_needs_verb -a help -d 'Show the help'
 complete -c machinectl -n __machinectl_needs_verb -a watch -d 'Show running VMs and containers as they come and go'
 complete -c machinectl -n __machinectl_needs_verb -a top -d 'Show what machines use, the busiest first'
 complete -c machinectl -n __machinectl_needs_verb -a events -d 'Print a line for each machine that comes or goes'

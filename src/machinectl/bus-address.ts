@@ -41,17 +41,38 @@ function localAddress(scope: Settings['scope'], environment: NodeJS.ProcessEnv):
 /** [USER@]HOST[:PORT][/CONTAINER], by ssh and the bridge of systemd over there. $SYSTEMD_SSH names another ssh. */
 function remoteAddress(host: string, scope: Settings['scope'], environment: NodeJS.ProcessEnv): string {
   if (scope === 'user') throw connectFailure(scope, 'remote', 'Operation not supported');
-  const match = /^(?:([^@]*)@)?(\[[^\]]*\]|[^:/]*)(?::([^/]*))?(?:\/(.*))?$/.exec(host);
-  const [, user, name = '', port, container] = match ?? [];
-  const validPort = port === undefined || (/^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65_536);
-  const startsAsOption = host.startsWith('-');
-  if (match === null || !validPort || startsAsOption) throw connectFailure(scope, 'remote', 'Invalid argument');
-  const bare = name.replace(/^\[|\]$/g, '');
+  const remote = parseRemote(host);
+  if (remote === undefined) throw connectFailure(scope, 'remote', 'Invalid argument');
+  const { port, container, login } = remote;
+  // behind '--', even a host called -oProxyCommand=… is the name of a host
   const parameters = [
-    '-xT', ...(port === undefined ? [] : ['-p', port]), '--', user === undefined ? bare : `${user}@${bare}`,
+    '-xT', ...(port === undefined ? [] : ['-p', port]), '--', login,
     'systemd-stdio-bridge', ...(container === undefined ? [] : [`--machine=${container}`]),
   ];
-  return formatProgramAddress(environment['SYSTEMD_SSH'] ?? 'ssh', parameters);
+  const ssh = environment['SYSTEMD_SSH'] ?? '';
+  return formatProgramAddress(ssh === '' ? 'ssh' : ssh, parameters);
+}
+
+interface RemoteHost {
+  /** USER@HOST or HOST, as ssh takes it. */
+  readonly login: string;
+  readonly port: string | undefined;
+  readonly container: string | undefined;
+}
+
+const remotePattern =
+  /^(?:(?<user>[^@:/[]*)@(?!$))?(?:\[(?<bracketed>[^\]]*)\][^@:/]*|(?<plain>[^@:/[][^@:/]*)?)(?::(?<port>\d+)(?=\/|$))?(?:(?<separator>[:/])(?<container>.*))?$/s;
+
+/** HOST:CONTAINER is understood, too. undefined if it is no way to a host. */
+function parseRemote(text: string): RemoteHost | undefined {
+  const groups: Readonly<Record<string, string | undefined>> | undefined = remotePattern.exec(text)?.groups;
+  if (groups === undefined) return undefined;
+  const { user, port, separator, container = '' } = groups;
+  const isContainer = isMachineName(container);
+  if (separator === ':' && !isContainer) return undefined;
+  const host = groups['bracketed'] ?? groups['plain'] ?? '';
+  // behind a slash, what cannot be a container is nothing
+  return { login: user === undefined ? host : `${user}@${host}`, port, container: isContainer ? container : undefined };
 }
 
 /**

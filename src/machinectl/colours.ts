@@ -37,7 +37,7 @@ export function isDumb(environment: Surroundings['environment']): boolean {
   return (environment['TERM'] ?? 'dumb') === 'dumb';
 }
 
-export type Style = 'plain' | 'grey' | 'red' | 'green' | 'yellow' | 'bold' | 'blue' | 'brightgrey' | 'cyan' | 'italic' | 'underline' | 'heading';
+export type Style = 'plain' | 'grey' | 'red' | 'green' | 'yellow' | 'bold' | 'blue' | 'brightgrey' | 'magenta' | 'cyan' | 'italic' | 'underline' | 'heading';
 
 const reset = '\x1b[0m';
 
@@ -58,9 +58,11 @@ function sequence(style: Exclude<Style, 'plain'>, mode: ColourMode): string {
     case 'green':
       return '\x1b[0;1;32m';
     case 'brightgrey':
-      return '\x1b[0;1;90m';
+      return exact('\x1b[0;1;90m', '\x1b[0;1;38:5:245m', mode);
     case 'blue':
       return '\x1b[0;1;34m';
+    case 'magenta':
+      return '\x1b[0;1;35m';
     case 'cyan':
       return '\x1b[0;1;36m';
     case 'bold':

@@ -7,6 +7,8 @@ export interface OptionSyntax {
   /** 'lines' of '--lines'. */
   readonly long?: string;
   readonly takesArgument: boolean;
+  /** The long option that this is another spelling of. */
+  readonly sameAs?: string;
 }
 
 export interface ParsedOption<Option extends OptionSyntax> {
@@ -56,12 +58,12 @@ function readLong<Option extends OptionSyntax>(
   const given = equals < 0 ? undefined : text.slice(equals + 1);
   const option = findLong(program, options, name);
   if (!option.takesArgument) {
-    if (given !== undefined) throw new CommandFailure(`${program}: option '--${option.long ?? name}' doesn't allow an argument`);
+    if (given !== undefined) throw new CommandFailure(`${program}: option '--${name}' doesn't allow an argument`);
     events.option(option, undefined);
     return false;
   }
   const argument = given ?? next;
-  if (argument === undefined) throw new CommandFailure(`${program}: option '--${option.long ?? name}' requires an argument`);
+  if (argument === undefined) throw new CommandFailure(`${program}: option '--${name}' requires an argument`);
   events.option(option, argument);
   return given === undefined;
 }
@@ -69,7 +71,8 @@ function readLong<Option extends OptionSyntax>(
 function findLong<Option extends OptionSyntax>(program: string, options: readonly Option[], name: string): Option {
   const exact = options.find(({ long }) => long === name);
   if (exact !== undefined) return exact;
-  const candidates = options.filter(({ long }) => long?.startsWith(name) === true);
+  const begun = options.filter(({ long }) => name !== '' && long?.startsWith(name) === true);
+  const candidates = begun.filter(({ sameAs }) => !begun.some(({ long }) => sameAs !== undefined && long === sameAs));
   const [first] = candidates;
   if (first === undefined) throw new CommandFailure(`${program}: unrecognized option '--${name}'`);
   if (candidates.length === 1) return first;

@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import path from 'node:path';
 import type { Output } from './output.js';
 import { CommandFailure } from './failure.js';
-import { errnoText } from './system-errors.js';
+import { errnoText, errorCode } from './system-errors.js';
 import type { SettingsFile } from './settings-files.js';
 
 const variables = ['SYSTEMD_EDITOR', 'EDITOR', 'VISUAL'];
@@ -76,6 +76,5 @@ function install({ target, temporary }: Draft, output: Output): void {
 
 /** ENOENT in words. */
 function reason(error: unknown): string {
-  if (!(error instanceof Error) || !('code' in error)) throw error;
-  return errnoText(String(error.code));
+  return errnoText(errorCode(error));
 }

@@ -1,6 +1,7 @@
 // The one table of options: how they are written, what they do, and what the help says of them.
 import type { OptionSyntax } from './command-line.js';
 import { CommandFailure, Finished } from './failure.js';
+import { parseUnsigned } from './integer.js';
 import type { Output } from './output.js';
 import type { Settings } from './settings.js';
 import { parseSignal, signalTable } from './signals.js';
@@ -56,19 +57,21 @@ export function optionTable(effects: OptionEffects): readonly Option[] {
     flag('a', 'all', 'Show all properties, including empty ones', (settings) => (settings.all = true)),
     flag('l', 'full', 'Do not ellipsize output', (settings) => (settings.full = true)),
     option(undefined, 'kill-whom', 'WHOM', 'Whom to send signal to', setKillWhom, ['all', 'leader', 'supervisor']),
-    hidden({ long: 'kill-who', takesArgument: true, apply: setKillWhom }),
+    hidden({ long: 'kill-who', sameAs: 'kill-whom', takesArgument: true, apply: setKillWhom }),
     option('s', 'signal', 'SIGNAL', 'Which signal to send', setSignal, 'signal'),
     option(undefined, 'uid', 'USER', 'Specify user ID to invoke shell as', (settings, user) => (settings.uid = user), 'user'),
     option('E', 'setenv', 'VAR[=VALUE]', 'Add an environment variable for shell', addVariable),
     flag(undefined, 'read-only', 'Create read-only bind mount or clone', (settings) => (settings.readOnly = true)),
     flag(undefined, 'mkdir', 'Create directory before bind mounting, if missing', (settings) => (settings.mkdir = true)),
     option('n', 'lines', 'INTEGER', 'Number of journal entries to show', (settings, text) => {
-      if (!/^\d{1,9}$/.test(text)) throw new CommandFailure(`Failed to parse lines '${text}'`);
-      settings.lines = Number(text);
+      const lines = parseUnsigned(text);
+      if (lines === undefined) throw new CommandFailure(`Failed to parse lines '${text}'`);
+      settings.lines = lines;
     }),
     option(undefined, 'max-addresses', 'INTEGER', 'Number of internet addresses to show at most', (settings, text) => {
-      if (text !== 'all' && !/^\d{1,9}$/.test(text)) throw new CommandFailure(`Invalid number of addresses: ${text}`);
-      settings.maximumAddresses = text === 'all' ? 'all' : Number(text);
+      const count = text === 'all' ? 'all' : parseUnsigned(text);
+      if (count === undefined) throw new CommandFailure(`Invalid number of addresses: ${text}`);
+      settings.maximumAddresses = count;
     }),
     option('o', 'output', 'STRING', outputSummary, setJournalFormat, journalFormats),
     flag(undefined, 'force', 'Replace target file when copying, if necessary', (settings) => (settings.force = true)),
@@ -130,8 +133,6 @@ function spelling(short: string | undefined, long: string | undefined): { readon
 
 function addProperty(settings: Settings, name: string): void {
   settings.properties.push(name);
-  // Who asks for a property wants to see it even if it is empty.
-  settings.all = true;
 }
 
 function setKillWhom(settings: Settings, whom: string): void {

@@ -15,10 +15,11 @@ const unlimited = 0xffff_ffff_ffff_ffffn;
 
 /** Prints those that were asked for. Without a request, empty ones only with --all. */
 export function printProperties(declaration: InterfaceDeclaration, values: Values, settings: Settings, output: Output): void {
+  const withEmpty = settings.all || settings.properties.length > 0;
   for (const name of selectNames(declaration, values, settings)) {
     const text = formatValue(name, values[name]);
     const isEmpty = text === '' || text === undefined;
-    if (isEmpty && !settings.all) continue;
+    if (isEmpty && !withEmpty) continue;
     if (text === undefined) output.print(`${name}=[unprintable]\n`);
     else output.print(settings.valueOnly ? `${text}\n` : `${name}=${text}\n`);
   }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { CommandFailure } from './failure.js';
+import { parseInteger } from './integer.js';
 
 /** The first and the last real-time signal of the C library: signal(7). */
 const SIGRTMIN = 34;
@@ -14,14 +15,20 @@ export function parseSignal(text: string): number {
   return number;
 }
 
+/** Second names that the original does not know. */
+const unknownNames = new Set(['SIGIOT', 'SIGPOLL', 'SIGUNUSED']);
+
 function signalNumber(text: string): number | undefined {
-  if (/^\d{1,2}$/.test(text)) return Number(text);
+  const number = parseInteger(text);
+  if (number !== undefined) return number;
   const name = text.startsWith('SIG') ? text : `SIG${text}`;
-  const realTime = /^SIGRT(MIN|MAX)(?:([+-])(\d{1,2}))?$/.exec(name);
-  if (realTime === null) return (constants.signals as Readonly<Record<string, number>>)[name];
-  const [, base, sign = '+', offset = '0'] = realTime;
-  const number = (base === 'MIN' ? SIGRTMIN : SIGRTMAX) + (sign === '+' ? 1 : -1) * Number(offset);
-  return number >= SIGRTMIN ? number : undefined;
+  const realTime = /^SIGRT(MIN|MAX)(|[+-].+)$/.exec(name);
+  if (realTime === null) return unknownNames.has(name) ? undefined : (constants.signals as Readonly<Record<string, number>>)[name];
+  const [, base, offset = ''] = realTime;
+  const distance = offset === '' ? 0 : parseInteger(offset);
+  if (distance === undefined) return undefined;
+  const realTimeNumber = (base === 'MIN' ? SIGRTMIN : SIGRTMAX) + distance;
+  return realTimeNumber >= SIGRTMIN ? realTimeNumber : undefined;
 }
 
 /** All signals in the order of their numbers, as `--signal=list` shows them. */

@@ -22,3 +22,9 @@ export function errnoText(name: string): string {
   }
   return name;
 }
+
+/** 'ENOENT', of what a call of the operating system was refused with. Anything else is thrown on. */
+export function errorCode(error: unknown): string {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  throw error;
+}

@@ -1,5 +1,6 @@
 // What enable and disable have in common.
 import type { Context } from './context.js';
+import { glyphs } from './glyphs.js';
 import type { JsonValue } from './json.js';
 import { checkImageExists, checkMachineName, serviceUnit } from './machine-names.js';
 import { failureOf } from './registry.js';
@@ -45,7 +46,7 @@ function report({ settings, output }: Context, changes: readonly Change[]): void
 function describe([type, path, source]: Change): string {
   switch (type) {
     case 'symlink':
-      return `Created symlink '${path}' → '${source}'.`;
+      return `Created symlink '${path}' ${glyphs.arrow} '${source}'.`;
     case 'unlink':
       return `Removed '${path}'.`;
     default:

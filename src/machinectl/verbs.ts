@@ -15,7 +15,7 @@ export interface Verb {
   readonly name: string;
   /** Other names, which the help does not show. */
   readonly aliases?: readonly string[];
-  readonly group: 'machine' | 'image' | 'beyond';
+  readonly group: 'machine' | 'image' | 'beyond' | 'unlisted';
   /** As the help shows them: 'NAME…'. */
   readonly arguments?: string;
   /** Absent: works, but is not shown. */
@@ -164,8 +164,9 @@ export const verbs: readonly Verb[] = [
     minimum: 2, maximum: 2, completes: ['machine', 'nothing'], load: () => import('./verbs/unbind-volume.js'),
   },
   ...transferVerbs.map((name): Verb => ({
-    name, group: 'image', minimum: 0, maximum: any, completes: transferCompletions(name), load: () => import('./verbs/transfer.js'),
+    name, group: 'unlisted', minimum: 0, maximum: any, completes: transferCompletions(name), load: () => import('./verbs/transfer.js'),
   })),
+  { name: 'help', group: 'unlisted', summary: 'Show the help', minimum: 0, maximum: any, load: () => import('./verbs/help.js') },
   { name: 'watch', group: 'beyond', summary: 'Show running VMs and containers as they come and go', minimum: 0, maximum: 0, load: () => import('./verbs/watch.js') },
   { name: 'top', group: 'beyond', summary: 'Show what machines use, the busiest first', minimum: 0, maximum: 0, load: () => import('./verbs/top.js') },
   { name: 'events', group: 'beyond', summary: 'Print a line for each machine that comes or goes', minimum: 0, maximum: 0, load: () => import('./verbs/events.js') },
@@ -206,7 +207,7 @@ const mostMistakes = 5;
 /** The verb that was probably meant. */
 export function similarVerb(name: string): string | undefined {
   const names = verbs.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])]);
-  const begun = names.find((candidate) => candidate.startsWith(name));
+  const [begun] = names.filter((candidate) => candidate.startsWith(name)).sort((one, other) => one.length - other.length);
   if (begun !== undefined) return begun;
   const distances = names.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
   const [closest] = distances.sort((one, other) => one.distance - other.distance);

@@ -65,6 +65,38 @@ test('mistakes are worded as by the original', () => {
   refuses(['--verify=x'], 'Failed to parse --verify= setting: x');
   refuses(['--format=x'], 'Unknown format: x');
   refuses(['-s', 'FOO'], 'Failed to parse signal string "FOO".');
+  refuses(['--prop'], "machinectl: option '--prop' requires an argument");
+  refuses(['--mkd=x'], "machinectl: option '--mkd' doesn't allow an argument");
+  refuses(['--=x'], "machinectl: unrecognized option '--'");
+});
+
+test('two spellings of one option are not ambiguous', () => {
+  assert.equal(read('--kill=leader').settings.killWhom, 'leader');
+  assert.equal(read('--kill-who=leader').settings.killWhom, 'leader');
+  refuses(['--k'], "machinectl: option '--k' requires an argument");
+});
+
+test('numbers may be written as in C', () => {
+  const written = ['7', '+7', '\t7', '0x7', '0X7', '0b111', '0o7', '07'];
+  assert.deepEqual(written.map((text) => read('-n', text).settings.lines), written.map(() => 7));
+  assert.equal(read('-n', '011').settings.lines, 9);
+  assert.equal(read('-n', '4294967295').settings.lines, 0xffff_ffff);
+  assert.ok(Object.is(read('--max-addresses=-0').settings.maximumAddresses, 0));
+  for (const text of ['', '7 ', '-7', '08', '0x', '0b2', '7e1', '7.0', '+ 7', '4294967296', '٣', 'all']) refuses(['-n', text], `Failed to parse lines '${text}'`);
+});
+
+test('signals by name, number and place', () => {
+  const numbers = { TERM: 15, SIGTERM: 15, CLD: 17, IO: 29, 9: 9, ' +9': 9, '0x9': 9, '011': 9, RTMIN: 34, 'SIGRTMIN+4': 38, 'RTMIN+0x4': 38, 'RTMAX-1': 63 };
+  for (const [text, number] of Object.entries(numbers)) assert.equal(read('-s', text).settings.signal, number, text);
+  for (const text of ['', '0', '-9', '65', '09', 'IOT', 'POLL', 'sigterm', 'RTMIN-1', 'RTMAX+1', 'RTMIN+', 'RTMIN+ 3', 'RTMIN4', 'SIG9', 'constructor']) {
+    refuses(['-s', text], `Failed to parse signal string "${text}".`);
+  }
+});
+
+test('who asks for a property sees it even if it is empty, and no more machines for it', () => {
+  const { settings } = read('list', '-p', 'Service');
+  assert.equal(settings.all, false);
+  assert.deepEqual(settings.properties, ['Service']);
 });
 
 test('--output=json is for tables, --json for everything', () => {
@@ -96,6 +128,7 @@ test('verbs and what was probably meant', () => {
   assert.equal(findVerb('foo'), undefined);
   assert.equal(similarVerb('lis'), 'list');
   assert.equal(similarVerb('statsu'), 'status');
+  assert.deepEqual(['', 's', 'st', 'ter', 'image'].map(similarVerb), ['cat', 'show', 'stop', 'terminate', 'image-status']);
   assert.equal(similarVerb('something-else-entirely'), undefined);
 });
 
@@ -112,7 +145,7 @@ test('the help fits the terminal', () => {
   for (const columns of [60, 80, 100, 200]) {
     const help = formatHelp(verbs, options, new Output({ COLUMNS: String(columns) }));
     for (const line of help.split('\n')) assert.ok(line.trimEnd().length <= columns, `${columns}: ${line}`);
-    for (const verb of verbs) assert.ok(verb.summary === undefined || help.includes(`  ${verb.name === 'list' ? '[list]' : verb.name}`), verb.name);
+    for (const verb of verbs) assert.ok(verb.group === 'unlisted' || help.includes(`  ${verb.name === 'list' ? '[list]' : verb.name}`), verb.name);
   }
 });
 
@@ -131,6 +164,10 @@ test('the way to the bus', () => {
     'unixexec:path=/opt/ssh,argv1=-xT,argv2=-p,argv3=22,argv4=--,argv5=u%40host,argv6=systemd-stdio-bridge,argv7=--machine%3dweb',
   );
   assert.match(address(['-H', '[::1]:22']), /argv5=%3a%3a1,/);
+  assert.equal(address(['-H', '-oProxyCommand=x']), 'unixexec:path=ssh,argv1=-xT,argv2=--,argv3=-oProxyCommand%3dx,argv4=systemd-stdio-bridge');
+  assert.equal(address(['-H', 'host:web']), address(['-H', 'host/web']));
+  for (const container of ['', '.host', 'a/b', 'a b', '../x']) assert.equal(address(['-H', `host/${container}`]), address(['-H', 'host']), container);
+  assert.equal(address(['-H', '']), 'unixexec:path=ssh,argv1=-xT,argv2=--,argv3=,argv4=systemd-stdio-bridge');
   assert.equal(
     address(['-M', 'testuser@.host']),
     'unixexec:path=setpriv,argv1=--reuid%3dtestuser,argv2=--regid%3dtestuser,argv3=--init-groups,argv4=systemd-stdio-bridge',
@@ -145,7 +182,9 @@ test('ways that lead nowhere', () => {
   failure(['-M', 'a b'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', '../etc'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', 'no-such-machine-here'], 'Failed to connect to system scope bus via machine transport: Host is down');
-  failure(['-H', '-oProxyCommand=x'], 'Failed to connect to system scope bus via remote transport: Invalid argument');
+  for (const host of ['u@', '@', 'a@b@c', '::1', '[::1', 'h:', 'h:1:2', 'h:/c', 'h:a b']) {
+    failure(['-H', host], 'Failed to connect to system scope bus via remote transport: Invalid argument');
+  }
   failure(['--user', '-H', 'x'], 'Failed to connect to user scope bus via remote transport: Operation not supported');
 });
 

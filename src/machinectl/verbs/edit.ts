@@ -6,8 +6,9 @@ import { isPlainlyHere } from '../own-socket.js';
 import { findSettings, type SettingsFile } from '../settings-files.js';
 
 export async function run(context: Context, names: readonly string[]): Promise<void> {
+  const isHere = isPlainlyHere(context);
   if (!isatty(0) || !isatty(1)) throw new CommandFailure('Cannot edit machine settings if not on a tty.');
-  if (!isPlainlyHere(context)) throw new CommandFailure('Cannot edit machine settings remotely.');
+  if (!isHere) throw new CommandFailure('Cannot edit machine settings remotely.');
   const files: SettingsFile[] = [];
   for (const name of names) files.push(await findSettings(context, name));
   editFiles(files, context.output);

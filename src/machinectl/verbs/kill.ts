@@ -3,14 +3,21 @@ import { failureOf } from '../registry.js';
 
 export async function run(context: Context, names: readonly string[]): Promise<void> {
   const { killWhom = 'all', signal } = context.settings;
-  for (const name of names) await killMachine(context, name, { whom: killWhom, signal });
+  for (const name of names) await killMachine(context, { name, whom: killWhom, signal });
 }
 
-/** `whom`: 'leader', 'supervisor' or 'all'. Throws CommandFailure. */
-export async function killMachine({ registry }: Context, name: string, request: { readonly whom: string; readonly signal: number }): Promise<void> {
+export interface KillRequest {
+  readonly name: string;
+  /** 'leader', 'supervisor' or 'all'. */
+  readonly whom: string;
+  readonly signal: number;
+}
+
+/** `failure` is said before the reason if it is refused. Throws CommandFailure. */
+export async function killMachine({ registry }: Context, request: KillRequest, failure = 'Could not kill machine'): Promise<void> {
   try {
-    await registry.call('KillMachine', { name, ...request });
+    await registry.call('KillMachine', request);
   } catch (error) {
-    throw failureOf('Could not kill machine', error);
+    throw failureOf(failure, error);
   }
 }

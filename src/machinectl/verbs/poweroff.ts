@@ -8,6 +8,6 @@ const powerOffSignal = 38;
 export async function run(context: Context, names: readonly string[]): Promise<void> {
   for (const name of names) {
     if (await tellControl(context, name, 'PowerOff')) continue;
-    await killMachine(context, name, { whom: 'leader', signal: powerOffSignal });
+    await killMachine(context, { name, whom: 'leader', signal: powerOffSignal });
   }
 }

@@ -8,6 +8,6 @@ const rebootSignal = 2;
 export async function run(context: Context, names: readonly string[]): Promise<void> {
   for (const name of names) {
     if (await tellControl(context, name, 'Reboot')) continue;
-    await killMachine(context, name, { whom: 'leader', signal: rebootSignal });
+    await killMachine(context, { name, whom: 'leader', signal: rebootSignal }, `Could not reboot machine '${name}'`);
   }
 }

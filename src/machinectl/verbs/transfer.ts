@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import type { Context } from '../context.js';
 import { CommandFailure } from '../failure.js';
 import type { Settings } from '../settings.js';
-import { errnoText } from '../system-errors.js';
+import { errnoText, errorCode } from '../system-errors.js';
 
 const importctl = 'importctl';
 
@@ -14,8 +14,7 @@ export async function run({ settings, output, invokedAs }: Context, words: reado
   output.flush();
   const { error, status } = spawnSync(importctl, ['-m', ...optionsOf(settings), invokedAs, '--', ...words], { stdio: 'inherit' });
   if (error !== undefined) {
-    const code = 'code' in error ? String(error.code) : error.message;
-    throw new CommandFailure(`Failed to invoke '${importctl}': ${errnoText(code)}`);
+    throw new CommandFailure(`Failed to invoke '${importctl}': ${errnoText(errorCode(error))}`);
   }
   return status ?? 1;
 }
