@@ -14,15 +14,22 @@ export async function main(line: readonly string[]): Promise<number> {
   chooseGlyphs(process.env);
   const output = new Output();
   try {
-    const settings = defaultSettings();
+    return await runLine(line, output);
+  } catch (error) {
+    output.log('error', error instanceof CommandFailure ? error.message : internalError(error));
+    return 1;
+  }
+}
+
+async function runLine(line: readonly string[], output: Output): Promise<number> {
+  const settings = defaultSettings();
+  try {
     const words = await readLine(line, settings, output);
     return await carryOut(words, settings, output);
   } catch (error) {
-    if (error instanceof Finished) return 0;
-    output.log('error', error instanceof CommandFailure ? error.message : internalError(error));
-    return 1;
-  } finally {
+    if (!(error instanceof Finished)) throw error;
     output.flush();
+    return 0;
   }
 }
 

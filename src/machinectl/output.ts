@@ -1,5 +1,6 @@
 // What a command prints, and where: gathered, and then shown at once, by a pager if it is more than a terminal holds.
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { WriteStream } from 'node:tty';
 import { isatty } from 'node:tty';
 import { CommandFailure } from './failure.js';
@@ -67,11 +68,15 @@ export class Output {
     return text;
   }
 
-  /** Writes what was printed since the last time. Throws CommandFailure, unless it is that nobody reads it any more. */
+  /**
+   * Writes what was printed since the last time. Where the reader of a pipe has ended, this process ends as others do.
+   * Throws CommandFailure if there is no place for it.
+   */
   flush(): void {
     const problem = writeAll(1, this.take());
-    // Closed, or a pipe without a reader: who does not want to read need not.
-    if (problem === 'EPIPE' || problem === 'EBADF') this.#giveUp();
+    if (problem === 'EPIPE') endByBrokenPipe();
+    // Closed: who does not want to read need not.
+    if (problem === 'EBADF') this.#giveUp();
     else if (problem !== undefined) throw new CommandFailure(`Failed to write the output: ${errnoText(problem)}`);
   }
 
@@ -98,4 +103,12 @@ function writeAll(fd: number, text: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** Node ignores SIGPIPE, until somebody has listened for it and does no more. */
+function endByBrokenPipe(): never {
+  const listener = (): void => undefined;
+  process.on('SIGPIPE', listener).off('SIGPIPE', listener);
+  process.kill(process.pid, 'SIGPIPE');
+  process.exit(128 + constants.signals.SIGPIPE);
 }

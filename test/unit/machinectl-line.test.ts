@@ -86,7 +86,7 @@ test('numbers may be written as in C', () => {
 });
 
 test('signals by name, number and place', () => {
-  const numbers = { TERM: 15, SIGTERM: 15, CLD: 17, IO: 29, 9: 9, ' +9': 9, '0x9': 9, '011': 9, RTMIN: 34, 'SIGRTMIN+4': 38, 'RTMIN+0x4': 38, 'RTMAX-1': 63 };
+  const numbers = { TERM: 15, SIGTERM: 15, CHLD: 17, IO: 29, 9: 9, ' +9': 9, '0x9': 9, '011': 9, RTMIN: 34, 'SIGRTMIN+4': 38, 'RTMIN+0x4': 38, 'RTMAX-1': 63 };
   for (const [text, number] of Object.entries(numbers)) assert.equal(read('-s', text).settings.signal, number, text);
   for (const text of ['', '0', '-9', '65', '09', 'IOT', 'POLL', 'sigterm', 'RTMIN-1', 'RTMAX+1', 'RTMIN+', 'RTMIN+ 3', 'RTMIN4', 'SIG9', 'constructor']) {
     refuses(['-s', text], `Failed to parse signal string "${text}".`);
@@ -166,6 +166,8 @@ test('the way to the bus', () => {
   assert.match(address(['-H', '[::1]:22']), /argv5=%3a%3a1,/);
   assert.equal(address(['-H', '-oProxyCommand=x']), 'unixexec:path=ssh,argv1=-xT,argv2=--,argv3=-oProxyCommand%3dx,argv4=systemd-stdio-bridge');
   assert.equal(address(['-H', 'host:web']), address(['-H', 'host/web']));
+  assert.equal(address(['-H', 'u@[::1]x:22/web']), address(['-H', '[u@::1]:22/web']));
+  assert.match(address(['-H', 'u@:22']), /argv5=u%40,/);
   for (const container of ['', '.host', 'a/b', 'a b', '../x']) assert.equal(address(['-H', `host/${container}`]), address(['-H', 'host']), container);
   assert.equal(address(['-H', '']), 'unixexec:path=ssh,argv1=-xT,argv2=--,argv3=,argv4=systemd-stdio-bridge');
   assert.equal(
@@ -182,7 +184,7 @@ test('ways that lead nowhere', () => {
   failure(['-M', 'a b'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', '../etc'], 'Failed to connect to system scope bus via machine transport: Invalid argument');
   failure(['-M', 'no-such-machine-here'], 'Failed to connect to system scope bus via machine transport: Host is down');
-  for (const host of ['u@', '@', 'a@b@c', '::1', '[::1', 'h:', 'h:1:2', 'h:/c', 'h:a b']) {
+  for (const host of ['u@', '@', 'h:x/y', 'a@b@c', '::1', '[::1', 'h:', 'h:1:2', 'h:/c', 'h:a b']) {
     failure(['-H', host], 'Failed to connect to system scope bus via remote transport: Invalid argument');
   }
   failure(['--user', '-H', 'x'], 'Failed to connect to user scope bus via remote transport: Operation not supported');
