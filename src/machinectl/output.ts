@@ -8,6 +8,8 @@ import { glyphsFor, type Glyphs } from './glyphs.js';
 import { formatJson } from './json.js';
 import { errnoText } from './system-errors.js';
 import { colourMode, isDumb, styled, type ColourMode } from './colours.js';
+import { choosePagers } from './pagers.js';
+import type { Settings } from './settings.js';
 
 export type Importance = 'error' | 'warning' | 'notice' | 'info';
 
@@ -39,6 +41,12 @@ export class Output {
     if (!isatty(1)) return defaultColumns;
     const terminal = process.stdout as Partial<WriteStream>;
     return terminal.columns !== undefined && terminal.columns > 0 ? terminal.columns : defaultColumns;
+  }
+
+  /** Columns that lines have to fit; undefined: as many as they take, in a file or a pager. */
+  widthFor({ full, pager }: Pick<Settings, 'full' | 'pager'>): number | undefined {
+    const isPaged = pager && !isDumb(this.#environment) && choosePagers(this.#environment).length > 0;
+    return full || !this.onTerminal || isPaged ? undefined : this.columns;
   }
 
   print(text: string): void {
@@ -85,8 +93,11 @@ export class Output {
     const text = this.#text;
     if (text === '' || !this.onTerminal || isDumb(this.#environment)) return this.flush();
     const { showInPager } = await import('./pager.js');
-    if (showInPager(text, this.#environment)) this.#text = '';
-    else this.flush();
+    this.#text = '';
+    const warn = (message: string): void => this.log('warning', message);
+    if (showInPager(text, this.#environment, warn)) return;
+    this.print(text);
+    this.flush();
   }
 }
 

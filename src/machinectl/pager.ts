@@ -1,34 +1,22 @@
-// Shows text by a pager: systemctl(1), "Environment".
+// Shows text by a pager.
 import { spawnSync } from 'node:child_process';
+import { choosePagers, isRestricted, usualPagers } from './pagers.js';
+import { errnoText, errorCode } from './system-errors.js';
 
-/** @returns whether a pager has shown it, or was at least there. */
-export function showInPager(text: string, environment: NodeJS.ProcessEnv): boolean {
+/** @returns whether a pager has shown it. `warn` is told of one that was asked for, and is not there. */
+export function showInPager(text: string, environment: NodeJS.ProcessEnv, warn: (message: string) => void): boolean {
+  const restricted = isRestricted(environment);
   const pagerEnvironment = {
     ...environment,
     LESS: environment['SYSTEMD_LESS'] ?? 'FRSXMK',
     LESSCHARSET: environment['SYSTEMD_LESSCHARSET'] ?? 'utf-8',
-    ...(isRestricted(environment) ? { LESSSECURE: '1' } : {}),
+    ...(restricted ? { LESSSECURE: '1' } : {}),
   };
-  for (const [command = '', ...parameters] of choosePagers(environment)) {
-    const { error } = spawnSync(command, parameters, { input: text, stdio: ['pipe', 'inherit', 'inherit'], env: pagerEnvironment });
-    const isMissing = error !== undefined && 'code' in error && error.code === 'ENOENT';
-    if (!isMissing) return true;
+  for (const [command = '', ...parameters] of choosePagers(environment, restricted)) {
+    const { error, pid } = spawnSync(command, parameters, { input: text, stdio: ['pipe', 'inherit', 'inherit'], env: pagerEnvironment });
+    // one that has ended before it had read all (EPIPE) has shown enough
+    if (error === undefined || pid !== 0) return true;
+    if (!usualPagers.includes(command)) warn(`Failed to execute '${command}', using fallback pagers: ${errnoText(errorCode(error))}`);
   }
   return false;
-}
-
-/** Pagers to be tried in turn: systemd's own variable, everybody's, and then what most have. None if one says so. */
-export function choosePagers(environment: NodeJS.ProcessEnv): readonly (readonly string[])[] {
-  if (isRestricted(environment)) return [['less']];
-  const wanted = environment['SYSTEMD_PAGER'] ?? environment['PAGER'];
-  if (wanted === undefined) return [['pager'], ['less'], ['more']];
-  const words = wanted.split(/\s+/).filter((word) => word !== '');
-  return words.length === 0 || words[0] === 'cat' ? [] : [words];
-}
-
-/** Who runs this by sudo must not get a shell out of the pager: systemctl(1), $SYSTEMD_PAGERSECURE. */
-function isRestricted(environment: NodeJS.ProcessEnv): boolean {
-  const wanted = environment['SYSTEMD_PAGERSECURE'];
-  if (wanted !== undefined) return !/^(0|n|no|f|false|off)$/i.test(wanted);
-  return environment['SUDO_UID'] !== undefined;
 }

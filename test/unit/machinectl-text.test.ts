@@ -9,7 +9,7 @@ import { CommandFailure } from '../../src/machinectl/failure.js';
 import { asciiGlyphs, glyphsFor, lineGlyphs } from '../../src/machinectl/glyphs.js';
 import { formatJson } from '../../src/machinectl/json.js';
 import { serviceUnit } from '../../src/machinectl/machine-names.js';
-import { choosePagers } from '../../src/machinectl/pager.js';
+import { choosePagers, isRestricted } from '../../src/machinectl/pagers.js';
 import { formatProgress } from '../../src/machinectl/progress.js';
 import { parseSignal, signalTable } from '../../src/machinectl/signals.js';
 import { formatTable, nothing, squeeze, textOrDash } from '../../src/machinectl/table.js';
@@ -144,12 +144,18 @@ test('which colours there are', () => {
 });
 
 test('which pager is tried', () => {
-  assert.deepEqual(choosePagers({}), [['pager'], ['less'], ['more']]);
-  assert.deepEqual(choosePagers({ PAGER: 'less -R' }), [['less', '-R']]);
-  assert.deepEqual(choosePagers({ PAGER: 'less', SYSTEMD_PAGER: '' }), []);
-  assert.deepEqual(choosePagers({ PAGER: 'cat' }), []);
-  assert.deepEqual(choosePagers({ PAGER: 'vi', SUDO_UID: '1000' }), [['less']]);
-  assert.deepEqual(choosePagers({ PAGER: 'more', SUDO_UID: '1000', SYSTEMD_PAGERSECURE: '0' }), [['more']]);
+  const usual = [['pager'], ['less'], ['more']];
+  assert.deepEqual(choosePagers({}, false), usual);
+  assert.deepEqual(choosePagers({ PAGER: 'less  -R' }, false), [['less', '-R'], ...usual]);
+  assert.deepEqual(choosePagers({ PAGER: 'cat -n' }, false), [['cat', '-n'], ...usual]);
+  assert.deepEqual(choosePagers({ PAGER: 'vi' }, true), [['less']]);
+  for (const none of [{ PAGER: 'less', SYSTEMD_PAGER: '' }, { PAGER: 'cat' }, { SYSTEMD_PAGER: ' ' }]) {
+    assert.deepEqual(choosePagers(none, false), []);
+    assert.deepEqual(choosePagers(none, true), []);
+  }
+  assert.equal(isRestricted({ SUDO_UID: '1000' }), true);
+  assert.equal(isRestricted({ SUDO_UID: '1000', SYSTEMD_PAGERSECURE: '0' }), false);
+  assert.equal(isRestricted({ SYSTEMD_PAGERSECURE: '1' }), true);
 });
 
 test('JSON, in one line and indented', () => {

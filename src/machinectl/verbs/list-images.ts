@@ -24,8 +24,7 @@ export async function run(context: Context): Promise<void> {
   rows.sort((one, other) => Buffer.compare(Buffer.from(one.name), Buffer.from(other.name)));
   if (settings.tableJson !== 'off') return output.printJson(rows.map(asJson), settings.tableJson);
   if (rows.length > 0) {
-    const width = settings.full || !output.onTerminal ? undefined : output.columns;
-    output.print(formatTable(columns, rows.map(cellsOf), { width, colours: output.colours, glyphs: output.glyphs, header: settings.legend }));
+    output.print(formatTable(columns, rows.map(cellsOf), { width: output.widthFor(settings), colours: output.colours, glyphs: output.glyphs, header: settings.legend }));
   }
   if (settings.legend) output.print(rows.length > 0 ? `\n${rows.length} images listed.\n` : 'No images.\n');
 }

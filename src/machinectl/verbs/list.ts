@@ -59,7 +59,7 @@ function printTable({ settings, output }: Context, rows: readonly Row[], withAdd
   const unlimited = settings.full || settings.maximumAddresses === 'all';
   output.print(
     formatTable(columns, cells, {
-      width: settings.full || !output.onTerminal ? undefined : output.columns,
+      width: output.widthFor(settings),
       colours: output.colours,
       glyphs: output.glyphs,
       header: settings.legend,

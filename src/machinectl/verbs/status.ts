@@ -95,14 +95,14 @@ function printDetails({ settings, output }: Context, details: Details): void {
   output.print(heading(properties));
   // Much of it is what the machine says of itself.
   output.print(formatFields(fields(details).map(([label, ...lines]): Field => [label, ...lines.map(printable)])));
-  const full = settings.full || !output.onTerminal;
+  const room = output.widthFor(settings);
   if (details.tree !== undefined) {
-    const width = full ? undefined : Math.max(output.columns - treeIndentation, 0);
+    const width = room === undefined ? undefined : Math.max(room - treeIndentation, 0);
     output.print(formatCgroupTree(details.tree.processes, details.tree.root, { prefix: treePrefix, width, colours: output.colours, glyphs: output.glyphs }));
   }
   if (unit === '' || settings.host !== undefined || settings.machine !== undefined) return;
   const journal = readJournal({
-    unit, since: properties.Timestamp ?? 0n, lines: settings.lines, format: settings.journalFormat, full, scope: settings.scope,
+    unit, since: properties.Timestamp ?? 0n, lines: settings.lines, format: settings.journalFormat, full: room === undefined, scope: settings.scope,
     columns: output.columns, colours: output.colours,
   });
   if (journal !== '') output.print(`\n${journal}`);

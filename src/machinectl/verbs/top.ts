@@ -107,7 +107,7 @@ function rowOf(name: string, before: Sample | undefined, { usage, at }: Sample):
 
 function format({ settings, output }: Context, rows: readonly Row[]): string {
   if (rows.length === 0) return 'No machines.\n';
-  const width = settings.full || !output.onTerminal ? undefined : output.columns;
+  const width = output.widthFor({ ...settings, pager: false });
   return formatTable(columns, rows.map(cellsOf), { width, colours: output.colours, glyphs: output.glyphs, header: settings.legend });
 }
 

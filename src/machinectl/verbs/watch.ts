@@ -27,7 +27,7 @@ export async function run(context: Context): Promise<void> {
 }
 
 async function listing(context: Context): Promise<string> {
-  await list(context);
+  await list({ ...context, settings: { ...context.settings, pager: false } });
   return context.output.take();
 }
 
