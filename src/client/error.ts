@@ -139,7 +139,8 @@ export function machinedError(error: unknown): unknown {
 
 /** The failure to reach a socket. */
 export function unreachable(address: string, cause: unknown): MachinedError {
-  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
+  const ofSystem = cause instanceof Error && !(cause instanceof MachinedError) && 'code' in cause && typeof cause.code === 'string';
+  const code = ofSystem ? String(cause.code) : undefined;
   const denied = code === 'EACCES' || code === 'EPERM';
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new MachinedError(denied ? 'access-denied' : 'unreachable', `Nobody answers at ${address}: ${reason}`, { errno: code, cause });

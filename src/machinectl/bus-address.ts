@@ -1,7 +1,8 @@
 // Which bus a command line means, as an address that a D-Bus client connects to.
 import { readFileSync, readlinkSync } from 'node:fs';
 import { isMachineName } from '../domain/name.js';
-import { formatProgramAddress } from '../wire/dbus/address.js';
+import { formatProgramAddress, parseAddresses } from '../wire/dbus/address.js';
+import { WireError } from '../wire/dbus/errors.js';
 import { EnvFileError, parseEnvFile } from '../wire/env-file.js';
 import { CommandFailure } from './failure.js';
 import type { Settings } from './settings.js';
@@ -26,9 +27,9 @@ export function busTarget(settings: Settings, environment: NodeJS.ProcessEnv): B
 }
 
 function localAddress(scope: Settings['scope'], environment: NodeJS.ProcessEnv): string {
-  if (scope === 'system') return environment['DBUS_SYSTEM_BUS_ADDRESS'] ?? systemBuses;
-  const named = environment['DBUS_SESSION_BUS_ADDRESS'];
-  if (named !== undefined) return named;
+  const named = environment[scope === 'system' ? 'DBUS_SYSTEM_BUS_ADDRESS' : 'DBUS_SESSION_BUS_ADDRESS'];
+  if (named !== undefined) return usableAddress(named, scope);
+  if (scope === 'system') return systemBuses;
   const runtime = environment['XDG_RUNTIME_DIR'];
   if (runtime !== undefined) return `unix:path=${runtime}/bus;unix:path=${runtime}/machined/bus`;
   throw connectFailure(
@@ -36,6 +37,16 @@ function localAddress(scope: Settings['scope'], environment: NodeJS.ProcessEnv):
     '$DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not defined ' +
       '(consider using --machine=<user>@.host --user to connect to bus of other user)',
   );
+}
+
+function usableAddress(address: string, scope: Settings['scope']): string {
+  try {
+    parseAddresses(address);
+    return address;
+  } catch (error) {
+    if (error instanceof WireError) throw connectFailure(scope, 'local', error.message);
+    throw error;
+  }
 }
 
 /** [USER@]HOST[:PORT][/CONTAINER], by ssh and the bridge of systemd over there. $SYSTEMD_SSH names another ssh. */

@@ -1,7 +1,7 @@
 // An editor, and files that are changed by it all together or not at all.
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Output } from './output.js';
 import { CommandFailure } from './failure.js';
@@ -20,7 +20,12 @@ interface Draft {
 export function editFiles(files: readonly SettingsFile[], output: Output): void {
   const drafts: Draft[] = [];
   try {
-    for (const file of files) drafts.push(makeDraft(file));
+    for (const file of files) {
+      if (drafts.some(({ target }) => target === file.target)) continue;
+      const draft = makeDraft(file);
+      drafts.push(draft);
+      fillDraft(draft, file);
+    }
     runEditor(drafts.map(({ temporary }) => temporary), output);
     for (const draft of drafts) install(draft, output);
   } finally {
@@ -28,17 +33,42 @@ export function editFiles(files: readonly SettingsFile[], output: Output): void 
   }
 }
 
-function makeDraft({ existing, target }: SettingsFile): Draft {
-  const directory = path.dirname(target);
-  const temporary = path.join(directory, `.#${path.basename(target)}${randomBytes(8).toString('hex')}`);
+function makeDraft({ target }: SettingsFile): Draft {
+  const name = path.basename(target);
+  const temporary = path.join(path.dirname(target), `.#${name}${randomBytes(8).toString('hex')}`);
+  if (name === '') throw new CommandFailure(`Failed to create temporary file for '${target}': ${errnoText('EADDRNOTAVAIL')}`);
+  makeDirectoryOf(target);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-    if (existing === undefined) writeFileSync(temporary, '', { flag: 'wx', mode: 0o644 });
-    else copyFileSync(existing, temporary);
+    writeFileSync(temporary, '', { flag: 'wx', mode: 0o644 });
+    return { target, temporary };
   } catch (error) {
     throw new CommandFailure(`Failed to create temporary file for '${target}': ${reason(error)}`);
   }
-  return { target, temporary };
+}
+
+function makeDirectoryOf(target: string): void {
+  try {
+    mkdirSync(path.dirname(target), { recursive: true, mode: 0o755 });
+  } catch (error) {
+    const code = errorCode(error);
+    // a file stands where a directory has to be
+    const reason = errnoText(code === 'EEXIST' ? 'ENOTDIR' : code);
+    if (code === 'EEXIST' || code === 'ENOTDIR') throw new CommandFailure(`Failed to create parent directories for '${target}': ${reason}`);
+    throw new CommandFailure(`Failed to create temporary file for '${target}': ${reason}`);
+  }
+}
+
+/** A device, which is what hides other files of the name, and a fifo have nothing to be edited. */
+function fillDraft({ temporary }: Draft, { existing }: SettingsFile): void {
+  if (existing === undefined) return;
+  const stat = statSync(existing);
+  const problem = `Failed to copy file '${existing}' to temporary file '${temporary}'`;
+  if (!stat.isFile() && !stat.isDirectory()) throw new CommandFailure(`${problem}: File descriptor in bad state`);
+  try {
+    writeFileSync(temporary, readFileSync(existing));
+  } catch (error) {
+    throw new CommandFailure(`${problem}: ${reason(error)}`);
+  }
 }
 
 /** The first editor that is there: its words are separated by blanks, and the files follow. */
@@ -53,7 +83,8 @@ function runEditor(files: readonly string[], output: Output): void {
       output.log('warning', `Specified editor '${candidate}' not available, trying fallbacks: ${reason(error)}`);
     }
   }
-  throw new CommandFailure('Cannot edit files, no editor available. Please set either $SYSTEMD_EDITOR, $EDITOR or $VISUAL.');
+  output.log('error', 'Cannot edit files, no editor available. Please set either $SYSTEMD_EDITOR, $EDITOR or $VISUAL.');
+  requireSuccess(1);
 }
 
 function requireSuccess(status: number | null): void {

@@ -3,7 +3,7 @@ import type { OptionSyntax } from './command-line.js';
 import { CommandFailure, Finished } from './failure.js';
 import { parseUnsigned } from './integer.js';
 import type { Output } from './output.js';
-import type { Settings } from './settings.js';
+import type { Settings, TableForm } from './settings.js';
 import { parseSignal, signalTable } from './signals.js';
 import { formatTable } from './table.js';
 
@@ -164,11 +164,13 @@ function addVariable(settings: Settings, assignment: string): void {
   settings.environment = [...settings.environment.filter((other) => !other.startsWith(`${name}=`)), `${name}=${value}`];
 }
 
+const tableForms: Readonly<Record<string, TableForm>> = { json: 'short', 'json-pretty': 'pretty', 'json-sse': 'sse', 'json-seq': 'seq' };
+
 function setJournalFormat(settings: Settings, text: string, output: Output): void {
   if (text === 'help') printChoices(journalFormats, output);
   if (!journalFormats.includes(text)) throw new CommandFailure(`Unknown output '${text}'.`);
   settings.journalFormat = text;
-  settings.tableJson = text === 'json-pretty' ? 'pretty' : text.startsWith('json') ? 'short' : 'off';
+  settings.tableJson = tableForms[text] ?? 'off';
 }
 
 function setVerification(settings: Settings, text: string, output: Output): void {

@@ -9,9 +9,13 @@ import { formatJson } from './json.js';
 import { errnoText } from './system-errors.js';
 import { colourMode, isDumb, styled, type ColourMode } from './colours.js';
 import { choosePagers } from './pagers.js';
-import type { Settings } from './settings.js';
+import type { Settings, TableForm } from './settings.js';
 
 export type Importance = 'error' | 'warning' | 'notice' | 'info';
+
+const importanceLevels = { error: 3, warning: 4, notice: 5, info: 6 } as const satisfies Record<Importance, number>;
+/** The names of these levels: $SYSTEMD_LOG_LEVEL, systemd(1). */
+const levelNames = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'];
 
 /** Columns where the output is no terminal, or does not say. */
 const defaultColumns = 80;
@@ -53,13 +57,16 @@ export class Output {
     this.#text += text;
   }
 
-  printJson(value: unknown, form: 'short' | 'pretty'): void {
-    this.print(`${formatJson(value, form)}\n`);
+  printJson(value: unknown, form: Exclude<TableForm, 'off'>): void {
+    const text = `${formatJson(value, form === 'pretty' ? 'pretty' : 'short')}\n`;
+    if (form === 'sse') this.print(`data: ${text}\n`);
+    else this.print(form === 'seq' ? `\x1e${text}` : text);
   }
 
   /** A message to whoever runs the command, on standard error; what was printed before comes first. */
   log(importance: Importance, message: string): void {
     this.flush();
+    if (importanceLevels[importance] > mostVerbose(this.#environment)) return;
     const style = ({ error: 'red', warning: 'yellow', notice: 'bold', info: 'plain' } as const)[importance];
     writeAll(2, `${styled(message, style, this.colours)}\n`);
   }
@@ -99,6 +106,14 @@ export class Output {
     this.print(text);
     this.flush();
   }
+}
+
+/** Messages of greater levels are not for whoever runs this. */
+function mostVerbose(environment: NodeJS.ProcessEnv): number {
+  // 'crit,journal:info': that for other targets is none of ours
+  const wanted = (environment['SYSTEMD_LOG_LEVEL'] ?? '').split(',').find((entry) => !entry.includes(':')) ?? '';
+  const level = /^[0-7]$/.test(wanted) ? Number(wanted) : levelNames.indexOf(wanted);
+  return level < 0 ? importanceLevels.info : level;
 }
 
 /** Writes in full, also to a pipe that does not wait (EAGAIN). @returns the errno of what is in the way of that, if something is. */

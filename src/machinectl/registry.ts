@@ -92,8 +92,9 @@ export class Registry implements Disposable {
     try {
       return await call;
     } catch (error) {
-      const noBus = isMachinedError(error) && error.errorName === undefined && error.errno !== undefined && isConnectFailure(error);
-      if (noBus) throw connectFailure(this.#settings.scope, this.target.transport, errnoText(error.errno ?? ''));
+      if (isMachinedError(error) && error.errorName === undefined && error.errno !== undefined && isConnectFailure(error)) {
+        throw connectFailure(this.#settings.scope, this.target.transport, errnoText(error.errno));
+      }
       throw error;
     }
   }

@@ -1,5 +1,8 @@
 export type JsonForm = 'off' | 'short' | 'pretty';
 
+/** Tables can be a server-sent event, or part of a sequence of JSON texts (RFC 7464), too. */
+export type TableForm = JsonForm | 'sse' | 'seq';
+
 /** What the options of a command line say; each has its default. */
 export interface Settings {
   /** user@host:port/container of another host, or a container of this one. */
@@ -15,7 +18,7 @@ export interface Settings {
   /** How to print what is no table (--json). */
   json: JsonForm;
   /** How to print tables: --output=json means these, too. */
-  tableJson: JsonForm;
+  tableJson: TableForm;
   /** Empty: all. */
   properties: string[];
   /** Only the values of properties, not their names. */

@@ -2,6 +2,7 @@ import { getSystemErrorMap } from 'node:util';
 
 /** Where the C library puts it otherwise than Node. */
 const otherwise: Readonly<Record<string, string>> = {
+  EADDRNOTAVAIL: 'Cannot assign requested address',
   EBUSY: 'Device or resource busy',
   EEXIST: 'File exists',
   EIO: 'Input/output error',

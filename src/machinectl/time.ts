@@ -6,18 +6,15 @@ const weekdays = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 /** 'Sat 2026-11-21 12:46:42 UTC', in the time zone of this process; microseconds since 1970; '' for 0, which says unknown. */
 export function formatTimestamp(microseconds: bigint): string {
   if (microseconds === 0n) return '';
-  const date = new Date(Number(microseconds / 1000n));
+  const milliseconds = Number(microseconds / 1000n);
+  zone ??= readZone(process.env['TZ']);
+  const offset = zone.fixed ?? -new Date(milliseconds).getTimezoneOffset();
+  const date = new Date(milliseconds + offset * 60_000);
   const two = (value: number): string => String(value).padStart(2, '0');
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  const clock = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-  return `${weekdays[date.getDay()] ?? ''} ${day} ${clock} ${zoneName(-date.getTimezoneOffset())}`;
-}
-
-/** The abbreviation of the zone at an offset from UTC in minutes: 'CET', '-03'. */
-function zoneName(offset: number): string {
-  const zone = readZone();
-  const found = zone.find((candidate) => candidate.offset === offset);
-  return found?.name ?? numericZone(offset);
+  const day = `${date.getUTCFullYear()}-${two(date.getUTCMonth() + 1)}-${two(date.getUTCDate())}`;
+  const clock = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
+  const name = zone.rules.find((rule) => rule.offset === offset)?.name ?? numericZone(offset);
+  return `${weekdays[date.getUTCDay()] ?? ''} ${day} ${clock} ${name}`;
 }
 
 function numericZone(offset: number): string {
@@ -32,28 +29,42 @@ interface ZoneRule {
   readonly offset: number;
 }
 
-let rules: readonly ZoneRule[] | undefined;
-
-/**
- * Standard time and daylight saving time, from the last line of the zone's file, in the form of the TZ environment
- * variable: tzfile(5), tzset(3). JavaScript knows the offset of a time, but not what people call it.
- */
-function readZone(): readonly ZoneRule[] {
-  rules ??= parseZoneRule(lastLine(zoneFile(process.env['TZ'])));
-  return rules;
+export interface Zone {
+  /** Standard time, and daylight saving time if there is one. */
+  readonly rules: readonly ZoneRule[];
+  /** Minutes that are added to UTC all the time; undefined: JavaScript knows when which. */
+  readonly fixed: number | undefined;
 }
 
-function zoneFile(zone: string | undefined): string {
-  if (zone === undefined) return '/etc/localtime';
-  const name = zone.replace(/^:/, '');
+let zone: Zone | undefined;
+
+/**
+ * By the last line of the zone's file, in the form of the TZ environment variable, or that variable itself: tzfile(5),
+ * tzset(3). JavaScript knows the offset of a time, but not what people call it.
+ */
+export function readZone(variable: string | undefined): Zone {
+  const name = variable?.replace(/^:/, '');
+  if (name === '') return { rules: [{ name: 'Universal', offset: 0 }], fixed: 0 };
+  const line = lastLine(zoneFile(name));
+  if (line !== undefined) return { rules: parseZoneRule(line), fixed: undefined };
+  const rules = parseZoneRule(name ?? '');
+  const [first] = rules;
+  if (first !== undefined) return { rules, fixed: rules.length === 1 ? first.offset : undefined };
+  // What is no zone is UTC under its own name.
+  return { rules: [{ name: /^[A-Za-z]{3,}/.exec(name ?? '')?.[0] ?? 'UTC', offset: 0 }], fixed: 0 };
+}
+
+function zoneFile(name: string | undefined): string {
+  if (name === undefined) return '/etc/localtime';
   return name.startsWith('/') ? name : `/usr/share/zoneinfo/${name}`;
 }
 
-function lastLine(file: string): string {
+/** undefined if there is no such file. */
+function lastLine(file: string): string | undefined {
   try {
     return readFileSync(file, 'latin1').trimEnd().split('\n').at(-1) ?? '';
   } catch {
-    return 'UTC0'; // where there is no such file, the time is UTC
+    return undefined;
   }
 }
 

@@ -86,6 +86,12 @@ $m cat a/b
 $m cat ..
 $m cat ''
 $m cat
+$m cat masked zero link
+$m cat dangling
+t '$m --no-pager cat many masked link'
+t 'SYSTEMD_COLORS=256 $m --no-pager cat many nope'
+t 'SYSTEMD_COLORS=24bit $m --no-pager cat many'
+t 'SYSTEMD_URLIFY=0 $m --no-pager cat link'
 $m edit one
 $m edit
 t 'EDITOR=true $m edit one'
@@ -95,6 +101,19 @@ t 'EDITOR="cp /etc/nspawn-source" $m edit fresh'; cat /etc/systemd/nspawn/fresh.
 t 'SYSTEMD_EDITOR="cp /etc/nspawn-source" EDITOR=false $m edit /tmp/file.nspawn'; cat /tmp/file.nspawn
 t 'EDITOR=true $m edit empty two'
 t 'EDITOR=true $m edit a/b'
+t 'EDITOR=true $m edit one one'
+t 'EDITOR=true $m edit /etc'
+t 'EDITOR=true $m edit /'
+t 'EDITOR=true $m edit masked'
+t 'EDITOR=true $m edit /etc/machine-id/x'
+t 'EDITOR=/dev/null $m edit one'
+exec 3> >(exec true); wait $!; $m list-images -a >&3; echo $? >&2; exec 3>&-
+$m list-images 2>&- >&-
+SYSTEMD_UTF8=0 $m list-images --no-legend
+t 'stty cols 50; LANG=C $m --no-pager list-images'
+t 'stty cols 50; SYSTEMD_PAGERSECURE=1 $m list-images'
+t 'stty cols 50; SYSTEMD_PAGERSECURE=0 SYSTEMD_PAGER="cat -n" $m list-images'
+t 'stty cols 50; SYSTEMD_PAGERSECURE=0 SYSTEMD_PAGER=cat $m list-images'
 t '$m --no-pager list-images'
 t '$m --no-pager cat one'
 t '$m --no-pager image-status raw'
@@ -118,6 +137,8 @@ printf 'ID=foo\nPRETTY_NAME="Foo OS"\n' >dir/usr/lib/os-release; echo h1 >dir/et
 echo 0123456789abcdef0123456789abcdef >dir/etc/machine-id; printf 'ICON_NAME=x\nDEPLOYMENT=y\n' >dir/etc/machine-info
 mkdir -p /etc/systemd/nspawn /run/systemd/nspawn beside; printf '[Exec]\nBoot=yes\n# why\n' >/etc/systemd/nspawn/one.nspawn
 printf '[Exec]\nBoot=no' >/run/systemd/nspawn/two.nspawn; printf '[Files]\nBind=/x\n' >beside.nspawn; printf '[X]\n' >/etc/nspawn-source
+cd /etc/systemd/nspawn; ln -s /dev/null masked.nspawn; : >zero.nspawn; ln -s one.nspawn link.nspawn; ln -s nowhere dangling.nspawn
+printf '[a]x\n [b] \n[c\nK=\n = v\n=v\nk v=x\n   # c\n;x\nA=b # c\nx\nlast' >many.nspawn
 cd /
 `;
 
@@ -158,7 +179,7 @@ async function goThrough(host: LabHost, program: string): Promise<readonly strin
       .replaceAll(/\w{3} \d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2} UTC/g, 'TIME')
       .replaceAll(/; \S.* ago/g, '; AGO')
       .replaceAll(/1[67]\d{14}/g, 'MICROSECONDS')
-      .replaceAll(/(\.#\w+\.nspawn)[0-9a-f]{16}/g, '$1RANDOM')
+      .replaceAll(/(\.#(?:\w+\.nspawn|etc))[0-9a-f]{16}/g, '$1RANDOM')
       .replaceAll('\r\r\n', '\r\n'), // the original ends messages to a terminal twice
   );
 }

@@ -24,6 +24,19 @@ const queries = [
   '-E =x list', '--verify=help', '--format=x', '-M nope list', '--machine= list', '-M c1 list', '-M .host list', '-H nope.invalid shell x', '-M a/b list', '--user -H x list',
   '-M root@nope list', '-M root@nope shell x', '-M root@nope cat x', '-M nope login', '-M .host shell nope', '-M root@.host login nope', '-M @ list', '-M root@ list',
   '--host= list', '--host= login', '-M .host cat c1', '-M c1 cat nope', '-M c1 shell nope', '-M .host copy-to c2 etc/hostname /tmp/x',
+  'list -p Name', 'list -aP Nope', '-n +3 status plain', '-n 0x2 status plain', '-n 09 status plain', '--max-addresses=0b1 list', '--max-addresses=-0 list',
+  'kill nope -s IOT', 'kill nope -s 0xf', 'kill nope -s 010', 'kill nope -s RTMIN+0x2', 'kill nope -s RTMAX-31', 'list --k', 'list --kill=all', 'list --=x',
+  'show --prop', '--mkd=x list', '--no=x list', '--ve', 's', 'st', 'image', 'termi', '-o json-sse list', '-o json-seq list', '-o json-seq list-images',
+  '-H a@b@c list', '-H h: list', '-H ::1 list', '-H h:1:2 list', '-H [x list', 'cat /', 'cat /root/../x', 'cat /etc//hostname', 'cat /dev/null', 'cat /etc/hostname/x/y',
+  'cat /etc/hostname/', 'cat -H x /etc/hostname', 'edit -M nope one', 'show -P Leader,Name c1', '-p Name,Class show plain', 'status c1 -n2 -o cat -l', 'list -- --foo',
+];
+
+/** Command lines under other circumstances. */
+const circumstances: readonly (readonly [environment: Readonly<Record<string, string>>, words: string])[] = [
+  ...['Europe/Berlin', 'EST5EDT', '<+03>-3', 'nonsense/x', ''].map((TZ) => [{ TZ }, 'show plain -p Timestamp'] as const),
+  ...[{ LANG: 'C' }, { LANG: '' }, { LC_ALL: 'POSIX' }, { LC_CTYPE: 'C' }, { LANG: 'C', SYSTEMD_UTF8: '1' }, { SYSTEMD_UTF8: '0' }, { LANG: 'xx_YY' }].map((environment) => [environment, 'status c1 -n0'] as const),
+  [{ SYSTEMD_URLIFY: '1' }, 'cat /etc/hostname'], [{ SYSTEMD_COLORS: '256' }, 'cat /dev/null'], [{ SYSTEMD_COLORS: '24bit' }, 'list'],
+  [{ SYSTEMD_LOG_LEVEL: 'crit' }, 'show nope'], [{ COLUMNS: '20' }, 'list'], [{ DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/nope' }, 'list'],
 ];
 
 for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
@@ -64,8 +77,17 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       assert.deepEqual(different, []);
     });
 
-    const compare = async (words: string): Promise<string | undefined> => {
-      const answers = await Promise.all([by(original, words), by(own, words)]);
+    test('the same in other languages, time zones and surroundings', async () => {
+      const different: string[] = [];
+      for (const [env, words] of circumstances) {
+        const difference = await compare(words, { env });
+        if (difference !== undefined) different.push(JSON.stringify(env) + difference);
+      }
+      assert.deepEqual(different, []);
+    });
+
+    const compare = async (words: string, options?: RunOptions): Promise<string | undefined> => {
+      const answers = await Promise.all([by(original, words, options), by(own, words, options)]);
       const [expected, actual] = answers.map((answer) => JSON.stringify(withoutTimes(answer), undefined, 1));
       return actual === expected ? undefined : `machinectl ${words}\n--- expected\n${expected}\n--- actual\n${actual}`;
     };
@@ -212,7 +234,7 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       const pid = await host.leader('passing');
       const script = `{ timeout 100 ${own} events; echo $? >/tmp/events-status; } | head -n 1 >/dev/null &
         until [ -s /tmp/events-status ]; do ${own} register passing ${pid} >/dev/null; ${own} unregister passing; done; cat /tmp/events-status`;
-      assert.equal((await host.shell(script, { timeout: 120_000 })).stdout, '0\n');
+      assert.equal((await host.shell(script, { timeout: 120_000 })).stdout, '141\n');
       const full = await host.shell(`${own} list >/dev/full`);
       assert.deepEqual([full.status, full.stderr], [1, 'Failed to write the output: No space left on device\n']);
       assert.equal((await host.shell(`${own} list >&-`)).status, 0);
@@ -237,6 +259,12 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       assert.deepEqual(await by(own, '-H over-there list', { env }), expected);
       assert.equal(await host.file('/tmp/ssh-words'), words);
       assert.match(expected.stdout, /plain/);
+      for (const remote of ['u@h:22/c', 'h:c', 'h/a b', 'u@:22', '[::1]x:0', '-oProxyCommand=x', '']) {
+        await host.run([original, '-H', remote, 'list'], { env });
+        const wordsOfOriginal = await host.file('/tmp/ssh-words');
+        await host.run([own, '-H', remote, 'list'], { env });
+        assert.equal(await host.file('/tmp/ssh-words'), wordsOfOriginal, remote);
+      }
     });
   });
 }

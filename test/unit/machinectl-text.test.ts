@@ -13,7 +13,7 @@ import { choosePagers, isRestricted } from '../../src/machinectl/pagers.js';
 import { formatProgress } from '../../src/machinectl/progress.js';
 import { parseSignal, signalTable } from '../../src/machinectl/signals.js';
 import { formatTable, nothing, squeeze, textOrDash } from '../../src/machinectl/table.js';
-import { formatAgo, parseZoneRule } from '../../src/machinectl/time.js';
+import { formatAgo, parseZoneRule, readZone } from '../../src/machinectl/time.js';
 import { isVolumeName, parseVolume } from '../../src/machinectl/volume.js';
 
 const second = 1_000_000n;
@@ -39,6 +39,11 @@ test('the names of time zones', () => {
   assert.deepEqual(parseZoneRule('IST-5:30'), [{ name: 'IST', offset: 330 }]);
   assert.deepEqual(parseZoneRule('<+1030>-10:30<+11>-11,M10.1.0,M4.1.0'), [{ name: '+1030', offset: 630 }, { name: '+11', offset: 660 }]);
   assert.deepEqual(parseZoneRule('rubbish!'), []);
+  assert.deepEqual(readZone('<+03>-3'), { rules: [{ name: '+03', offset: 180 }], fixed: 180 });
+  assert.deepEqual(readZone(':no/such/zone'), { rules: [{ name: 'UTC', offset: 0 }], fixed: 0 });
+  assert.deepEqual(readZone('nowhere/at-all'), { rules: [{ name: 'nowhere', offset: 0 }], fixed: 0 });
+  assert.deepEqual(readZone(''), { rules: [{ name: 'Universal', offset: 0 }], fixed: 0 });
+  assert.deepEqual(readZone('EST5EDT').rules, [{ name: 'EST', offset: -300 }, { name: 'EDT', offset: -240 }]);
 });
 
 test('sizes', () => {
