@@ -2,7 +2,6 @@
 import { CommandFailure, Finished } from './failure.js';
 import { readCommandLine } from './command-line.js';
 import type { Context } from './context.js';
-import { chooseGlyphs } from './glyphs.js';
 import { optionTable } from './options.js';
 import { Output } from './output.js';
 import { Registry } from './registry.js';
@@ -11,7 +10,6 @@ import { defaultVerb, endOptions, findVerb, similarVerb, verbs, type Verb } from
 
 /** @returns the exit status. */
 export async function main(line: readonly string[]): Promise<number> {
-  chooseGlyphs(process.env);
   const output = new Output();
   try {
     return await runLine(line, output);

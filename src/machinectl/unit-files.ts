@@ -1,6 +1,5 @@
 // What enable and disable have in common.
 import type { Context } from './context.js';
-import { glyphs } from './glyphs.js';
 import type { JsonValue } from './json.js';
 import { checkImageExists, checkMachineName, serviceUnit } from './machine-names.js';
 import { failureOf } from './registry.js';
@@ -40,13 +39,13 @@ export async function changeUnitFiles(context: Context, action: 'enable' | 'disa
 function report({ settings, output }: Context, changes: readonly Change[]): void {
   if (settings.json !== 'off') return output.printJson(changes.map(asJson), settings.json);
   if (settings.quiet) return;
-  for (const change of changes) output.log('info', describe(change));
+  for (const change of changes) output.log('info', describe(change, output.glyphs.arrow));
 }
 
-function describe([type, path, source]: Change): string {
+function describe([type, path, source]: Change, arrow: string): string {
   switch (type) {
     case 'symlink':
-      return `Created symlink '${path}' ${glyphs.arrow} '${source}'.`;
+      return `Created symlink '${path}' ${arrow} '${source}'.`;
     case 'unlink':
       return `Removed '${path}'.`;
     default:

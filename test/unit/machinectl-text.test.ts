@@ -231,7 +231,7 @@ test('what is drawn where the locale has no UTF-8', () => {
   for (const environment of [{}, { LANG: 'C.UTF-8' }, { LANG: 'de_DE.utf8@euro' }, { LANG: 'C', LC_CTYPE: 'C.UTF-8' }, { LANG: 'C', SYSTEMD_UTF8: '1' }]) {
     assert.equal(glyphsFor(environment), lineGlyphs, JSON.stringify(environment));
   }
-  for (const environment of [{ LANG: 'C' }, { LC_ALL: 'POSIX', LANG: 'C.UTF-8' }, { LANG: 'de_DE.ISO-8859-1' }, { SYSTEMD_UTF8: '0' }]) {
+  for (const environment of [{ LANG: 'C' }, { LANG: '' }, { LC_CTYPE: 'C', LANG: 'C.UTF-8' }, { LC_ALL: 'POSIX', LANG: 'C.UTF-8' }, { LANG: 'de_DE.ISO-8859-1' }, { SYSTEMD_UTF8: '0' }]) {
     assert.equal(glyphsFor(environment), asciiGlyphs, JSON.stringify(environment));
   }
 });
