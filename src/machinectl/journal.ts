@@ -46,9 +46,11 @@ function runJournalctl(request: JournalRequest, choice: readonly string[]): stri
 /** Where journald has its files: systemd-journald.service(8), "Files". */
 const directories = ['/run/log/journal', '/var/log/journal'];
 
+/** But not all: with nothing to look into, the original has nothing to say. */
 function isSomeUnreadable(): boolean {
-  const files = directories.flatMap((directory) => filesIn(directory).flatMap(filesIn));
-  return files.some((file) => file.endsWith('.journal') && isForbidden(file));
+  const files = directories.flatMap((directory) => filesIn(directory).flatMap(filesIn)).filter((file) => file.endsWith('.journal'));
+  const forbidden = files.filter(isForbidden);
+  return forbidden.length > 0 && forbidden.length < files.length;
 }
 
 function filesIn(directory: string): readonly string[] {

@@ -36,7 +36,7 @@ const circumstances: readonly (readonly [environment: Readonly<Record<string, st
   ...['Europe/Berlin', 'EST5EDT', '<+03>-3', 'nonsense/x', ''].map((TZ) => [{ TZ }, 'show plain -p Timestamp'] as const),
   ...[{ LANG: 'C' }, { LANG: '' }, { LC_ALL: 'POSIX' }, { LC_CTYPE: 'C' }, { LANG: 'C', SYSTEMD_UTF8: '1' }, { SYSTEMD_UTF8: '0' }, { LANG: 'xx_YY' }].map((environment) => [environment, 'status c1 -n0'] as const),
   [{ SYSTEMD_URLIFY: '1' }, 'cat /etc/hostname'], [{ SYSTEMD_COLORS: '256' }, 'cat /dev/null'], [{ SYSTEMD_COLORS: '24bit' }, 'list'],
-  [{ SYSTEMD_LOG_LEVEL: 'crit' }, 'show nope'], [{ COLUMNS: '20' }, 'list'], [{ DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/nope' }, 'list'],
+  [{ SYSTEMD_LOG_LEVEL: 'crit' }, 'show nope'], [{ COLUMNS: '20' }, 'list'], ...['list', 'shell c1', 'kill plain'].map((words) => [{ DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/nope' }, words] as const),
 ];
 
 for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
