@@ -21,14 +21,23 @@ export interface Expected {
 /** Milliseconds: what takes less is not worth a line, and nobody reads faster than that. */
 const interval = 200;
 
+/** Milliseconds that the daemon has for taking back what was interrupted. */
+const cancelTimeLimit = 5000;
+
 /**
  * Carries out `work`, and shows how far it has come if standard error is a terminal and the daemon of this project tells: the
- * original does not. Whatever becomes of that, the work is neither held up nor failed.
+ * original does not. Whatever becomes of that, the work is neither held up nor failed. Ctrl-C takes back what is shown, where
+ * there is a way back.
  */
 export async function withProgress<T>(context: Context, expected: Expected, work: () => Promise<T>): Promise<T> {
   if (!isWanted(context)) return work();
-  using _line = new ProgressLine(context, expected);
-  return await work();
+  using line = new ProgressLine(context, expected);
+  try {
+    return await work();
+  } catch (error) {
+    await line.interruption; // of which this may be no more than the echo
+    throw error;
+  }
 }
 
 function isWanted({ registry, settings }: Context): boolean {
@@ -39,11 +48,10 @@ class ProgressLine implements Disposable {
   readonly #context: Context;
   readonly #end = new AbortController();
   readonly #timer: NodeJS.Timeout;
-  readonly #onInterrupt = (): void => {
-    this[Symbol.dispose]();
-    process.kill(process.pid, 'SIGINT');
-  };
-  #progress: Progress | undefined;
+  /** Ends this process, when the work is canceled; undefined if nobody has interrupted it. */
+  interruption: Promise<void> | undefined;
+  readonly #onInterrupt = (): void => void (this.interruption = this.#interrupt());
+  #operation: Operation | undefined;
   #isShown = false;
 
   constructor(context: Context, expected: Expected) {
@@ -63,15 +71,13 @@ class ProgressLine implements Disposable {
 
   /** What is present before is ours, too: this process has no other operation at a time. */
   async #follow({ kind, subject }: Expected): Promise<void> {
-    const [{ VarlinkClient }, { isMachinedError }, { ownOperationsVarlink }] = await Promise.all([
-      import('../client/varlink.js'), import('../client/error.js'), import('../contract/varlink/own-operations.js'),
-    ]);
+    const [{ VarlinkClient }, { isMachinedError }, { ownOperationsVarlink }] = await loadClient();
     using client = new VarlinkClient(ownSocket(this.#context));
     const { signal } = this.#end;
     try {
       for await (const { operation } of client.callMany(ownOperationsVarlink, 'List', {}, { signal })) {
         const isOurs = operation?.pid === process.pid && operation.kind === kind && (operation.machine ?? operation.image) === subject;
-        if (isOurs) this.#progress = operation;
+        if (isOurs) this.#operation = operation;
       }
     } catch (error) {
       // There need not be anybody who tells of operations.
@@ -79,15 +85,38 @@ class ProgressLine implements Disposable {
     }
   }
 
+  /** A second Ctrl-C ends this process without further ado. */
+  async #interrupt(): Promise<void> {
+    if (this.#operation !== undefined) await this.#cancel(this.#operation.id);
+    this[Symbol.dispose]();
+    process.kill(process.pid, 'SIGINT');
+  }
+
+  async #cancel(id: number): Promise<void> {
+    const [{ VarlinkClient }, { isMachinedError }, { ownOperationsVarlink }] = await loadClient();
+    using client = new VarlinkClient(ownSocket(this.#context));
+    try {
+      await client.call(ownOperationsVarlink, 'Cancel', { id }, { timeout: cancelTimeLimit });
+    } catch (error) {
+      // It may be over, or have no way back: removing has none.
+      if (!isMachinedError(error)) throw error;
+    }
+  }
+
   #draw(): void {
-    if (this.#progress === undefined) return;
+    if (this.#operation === undefined) return;
     const { output } = this.#context;
     const columns = process.stderr.columns > 0 ? process.stderr.columns : output.columns;
-    const text = formatProgress(this.#progress, columns - 1, output.colours);
+    const text = formatProgress(this.#operation, columns - 1, output.colours);
     if (text === '') return;
     this.#isShown = true;
     output.overwriteLine(text);
   }
+}
+
+/** Most command lines need none of it. */
+function loadClient() {
+  return Promise.all([import('../client/varlink.js'), import('../client/error.js'), import('../contract/varlink/own-operations.js')]);
 }
 
 /** The bar takes no more than that, and as much as is left by the text. */

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test';
 import { bootHost, untilTrue, type LabHost } from './harness.js';
 
 const machinectl = '/src/bin/machinectl';
-const inTerminal = (verb: string) => `TERM=xterm NO_COLOR=1 script -qefc '${machinectl} ${verb}; echo "status $?"' /tmp/seen`;
+const inTerminal = (verb: string) => `TERM=xterm NO_COLOR=1 script -qefc 'trap : INT; ${machinectl} ${verb}; echo "status $?"' /tmp/seen`;
 
 async function shell(host: LabHost, script: string): Promise<string> {
   const { status, stdout, stderr } = await host.shell(`cd /var/lib/machines\n${script}`, { timeout: 120_000 });
@@ -38,6 +38,16 @@ suite('machinectl’s progress', () => {
     assert.ok(seen.includes('\r\x1b[Kstatus 0'), JSON.stringify(seen.slice(-200)));
     assert.ok(!seen.includes('\x1b[0;'), 'no colours were wanted');
     assert.equal(await shell(host, `find copy | wc -l; ${machinectl} clone large second 2>&1`), '60301\n', 'nor anything without a terminal');
+  });
+
+  test('Ctrl-C ends the clone that is shown, and not only who waits for it', async () => {
+    await using host = await bootHost({ suite: 'sid', name: 'progress-end', daemon: 'ours' });
+    await shell(host, 'mkdir large; for i in $(seq 300); do mkdir large/$i; (cd large/$i; touch $(seq 200)); done');
+    const pressed = `until grep -q ' files' /tmp/seen; do sleep 0.05; done; printf '\\003'; until grep -q 'status [0-9]' /tmp/seen; do sleep 0.05; done`;
+    await shell(host, `touch /tmp/seen; (${pressed}) | ${inTerminal('clone large copy')} >/dev/null`);
+    const seen = await host.file('/tmp/seen');
+    assert.ok(seen.includes('\r\x1b[Kstatus 130\r\n'), JSON.stringify(seen.slice(-200)));
+    assert.equal(await shell(host, 'ls -A'), 'large\n');
   });
 
   test('nothing is shown where the daemon does not tell', async () => {
