@@ -11,6 +11,8 @@ import { readSpecification } from './shell.js';
 const signalStatus = 128;
 /** Of timeout(1), for a command whose time was over. */
 const timeoutStatus = 124;
+/** Milliseconds from the start of a command until its id must be here. */
+const startingTime = 1000;
 /** Signals to this process that are meant for the command. */
 const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
 
@@ -19,6 +21,7 @@ export async function run(context: Context, [specification = '', ...command]: re
   const { settings } = context;
   const { user, machine } = readSpecification(specification, settings.uid ?? '');
   using client = new VarlinkClient(ownSocket(context));
+  const signals = new PassedSignals(context, client);
   const input = {
     name: machine, ...(user === '' ? {} : { user }), command, environment: settings.environment,
     inputFileDescriptor: 0, outputFileDescriptor: 1, errorFileDescriptor: 2, allowInteractiveAuthentication: await context.registry.allowQuestions(),
@@ -26,7 +29,7 @@ export async function run(context: Context, [specification = '', ...command]: re
   try {
     for await (const reply of client.callManyWithDescriptors(ownMachineVarlink, 'Exec', input, { descriptors: [0, 1, 2] })) {
       const { id, result, status, signal } = reply;
-      if (id !== undefined) passSignals(context, client, id);
+      if (id !== undefined) signals.passTo(id);
       if (result === 'timeout') return timeoutStatus;
       if (result !== undefined) return status ?? signalStatus + (signal ?? 0);
     }
@@ -38,14 +41,44 @@ export async function run(context: Context, [specification = '', ...command]: re
   throw new CommandFailure('Failed to run the command: the daemon did not tell how it ended');
 }
 
-function passSignals({ output }: Context, client: VarlinkClient, id: number): void {
-  for (const name of passedOn) {
-    process.on(name, () => {
-      client.call(ownMachineVarlink, 'SignalExec', { id, signal: constants.signals[name] }).catch((error: unknown) => {
-        // It may well have ended in the meantime; that is told by the call that runs it.
-        if (isMachinedError(error)) return;
-        output.log('error', String(error));
-      });
+/**
+ * Signals to this process are the command's. It may run for a moment before its id is known here: what comes then is kept
+ * for it. Where nothing has started after that, as while a password is asked for, the signal is this process's own.
+ */
+class PassedSignals {
+  readonly #context: Context;
+  readonly #client: VarlinkClient;
+  readonly #early: NodeJS.Signals[] = [];
+  #id: number | undefined;
+
+  constructor(context: Context, client: VarlinkClient) {
+    this.#context = context;
+    this.#client = client;
+    for (const name of passedOn) process.on(name, this.#onSignal);
+  }
+
+  passTo(id: number): void {
+    this.#id = id;
+    for (const name of this.#early.splice(0)) this.#pass(id, name);
+  }
+
+  readonly #onSignal = (name: NodeJS.Signals): void => {
+    if (this.#id !== undefined) return this.#pass(this.#id, name);
+    this.#early.push(name);
+    setTimeout(() => this.#endUnlessStarted(name), startingTime).unref();
+  };
+
+  #endUnlessStarted(name: NodeJS.Signals): void {
+    if (this.#id !== undefined) return;
+    for (const other of passedOn) process.off(other, this.#onSignal);
+    process.kill(process.pid, name);
+  }
+
+  #pass(id: number, name: NodeJS.Signals): void {
+    this.#client.call(ownMachineVarlink, 'SignalExec', { id, signal: constants.signals[name] }).catch((error: unknown) => {
+      // It may well have ended in the meantime; that is told by the call that runs it.
+      if (isMachinedError(error)) return;
+      this.#context.output.log('error', String(error));
     });
   }
 }
