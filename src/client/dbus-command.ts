@@ -7,16 +7,16 @@ import { hasEnded, type ExecResult } from './execution.js';
 import type { CallSettings } from './model.js';
 
 type Manager = typeof ownManagerInterface;
+type ExecMethod = 'StartExec' | 'WaitExec' | 'SignalExec';
 
 /** On a connection of its own, which is closed in the end: the command ends when its caller leaves the bus. */
 export async function startOverBus(bus: BusClient, path: string, request: CommandRequest, settings: CallSettings): Promise<RunningCommand> {
   const stop = new AbortController();
   settings.signal?.addEventListener('abort', () => stop.abort(settings.signal?.reason), { signal: stop.signal });
   stop.signal.addEventListener('abort', () => bus.close());
-  const call = async <M extends 'StartExec' | 'WaitExec' | 'SignalExec'>(method: M, input: InputOf<Manager, M>, limits: CallSettings): Promise<OutputOf<Manager, M>> => {
-    // All by the connection that passes descriptors: to the daemon, another one is another caller.
-    return (await bus.callForDescriptors(ownManagerInterface, path, method, input, limits)).output;
-  };
+  // All by the connection that passes descriptors: to the daemon, another one is another caller.
+  const call = async <M extends ExecMethod>(method: M, input: InputOf<Manager, M>, limits: CallSettings): Promise<OutputOf<Manager, M>> =>
+    (await bus.callForDescriptors(ownManagerInterface, path, method, input, limits)).output;
   try {
     const { id, pid } = await call('StartExec', inputOf(request), { ...settings, signal: stop.signal });
     const ended = endOf(call('WaitExec', { id }, { timeout: 0, signal: stop.signal }));
@@ -37,8 +37,9 @@ export async function startOverBus(bus: BusClient, path: string, request: Comman
   }
 }
 
-function inputOf({ machine, command, user = '', environment = {}, workingDirectory = '', timeLimit, descriptors }: CommandRequest): InputOf<Manager, 'StartExec'> {
-  const [input, output, error] = descriptors;
+function inputOf(request: CommandRequest): InputOf<Manager, 'StartExec'> {
+  const { machine, command, user = '', environment = {}, workingDirectory = '', timeLimit } = request;
+  const [input, output, error] = request.descriptors;
   return {
     name: machine,
     command: [...command],
@@ -54,8 +55,9 @@ function inputOf({ machine, command, user = '', environment = {}, workingDirecto
 async function endOf(answer: Promise<OutputOf<Manager, 'WaitExec'>>): Promise<ExecResult> {
   const { result, status } = await answer.catch((error: unknown) => {
     // Nobody has the name any more, or has left the call unanswered, for which there is no time limit; or is another daemon.
-    const isGone = isMachinedError(error) && (['timed-out', 'unreachable'].includes(error.code) || error.errorName?.endsWith('.NoSuchExecution') === true);
-    if (!isGone) throw error;
+    if (!isMachinedError(error)) throw error;
+    const isUnanswered = ['timed-out', 'unreachable'].includes(error.code);
+    if (!isUnanswered && error.errorName?.endsWith('.NoSuchExecution') !== true) throw error;
     throw new MachinedError('disconnected', 'The daemon went before it told how the command ended', error);
   });
   switch (result) {

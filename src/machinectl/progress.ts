@@ -148,12 +148,16 @@ function shareDone({ bytesDone = 0, bytesTotal = 0, filesDone = 0, filesTotal = 
 
 function formatAmount({ bytesDone, bytesTotal, filesDone, filesTotal }: Progress): string {
   const amounts: string[] = [];
-  if (bytesDone !== undefined) amounts.push(ofTotal(formatBytes(BigInt(bytesDone)), bytesTotal === undefined ? undefined : formatBytes(BigInt(bytesTotal))));
+  if (bytesDone !== undefined) amounts.push(ofTotal(bytesText(bytesDone), bytesTotal === undefined ? undefined : bytesText(bytesTotal)));
   if (filesDone !== undefined) {
     const noun = (filesTotal ?? filesDone) === 1 ? 'file' : 'files';
     amounts.push(`${ofTotal(String(filesDone), filesTotal === undefined ? undefined : String(filesTotal))} ${noun}`);
   }
   return amounts.join(', ');
+}
+
+function bytesText(bytes: number): string | undefined {
+  return formatBytes(BigInt(bytes));
 }
 
 function ofTotal(done = '', total: string | undefined): string {

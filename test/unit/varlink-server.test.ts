@@ -257,16 +257,22 @@ test('a stream of events goes on until the client hangs up, and is let go of the
   assert.deepEqual([source.started, source.returned, server.connections], [1, 1, 0]);
 });
 
+/** A subscription that is asked for while an earlier call of its client has no answer yet. */
+function subscribedBehindSlow() {
+  const source = eventSource();
+  const slow = gate();
+  const { server, connect } = serve(async (call) => {
+    if (call.method === 'slow') return slow.outcome;
+    return { kind: 'stream', parameters: source.events };
+  });
+  const stream = connect();
+  stream.send(named('slow') + frame({ method: 'a', more: true }));
+  return { source, slow, server, stream };
+}
+
 test('a half-closed client gets events until it hangs up', async () => {
   for (const order of ['before', 'after'] as const) {
-    const source = eventSource();
-    const slow = gate();
-    const { server, connect } = serve(async (call) => {
-      if (call.method === 'slow') return slow.outcome;
-      return { kind: 'stream', parameters: source.events };
-    });
-    const stream = connect();
-    stream.send(named('slow') + frame({ method: 'a', more: true }));
+    const { source, slow, server, stream } = subscribedBehindSlow();
     if (order === 'before') stream.endInput();
     slow.open(ok);
     await turn();
@@ -285,14 +291,7 @@ test('a half-closed client gets events until it hangs up', async () => {
 
 test('a client that sends what is no message gets no events: nobody would notice when it has gone', async () => {
   for (const order of ['before', 'after'] as const) {
-    const source = eventSource();
-    const slow = gate();
-    const { server, connect } = serve(async (call) => {
-      if (call.method === 'slow') return slow.outcome;
-      return { kind: 'stream', parameters: source.events };
-    });
-    const stream = connect();
-    stream.send(named('slow') + frame({ method: 'a', more: true }));
+    const { source, slow, server, stream } = subscribedBehindSlow();
     if (order === 'before') stream.send('garbage\0');
     slow.open(ok);
     await turn();

@@ -60,7 +60,10 @@ export function managerObject(services: ManagerServices): ObjectKind<ManagerServ
 }
 
 function managerHandlers(services: ManagerServices): Handlers<typeof managerInterface, IncomingCall, ManagerServices> {
-  return { ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services), ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...imageMethodsOf(services) };
+  return {
+    ...lookups(services), ...imageLookups(services), ...registrations(services), ...controls(services),
+    ...inspections(services), ...terminalsOf(services), ...filesOf(services), ...imageMethodsOf(services),
+  };
 }
 
 function lookups({ machines }: ManagerServices) {

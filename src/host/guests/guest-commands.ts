@@ -26,7 +26,11 @@ const idleLimit = 60_000;
  * reach the guest's program only by way of the guest's env(1). Source: ld.so(8), "Secure-execution mode"; dash(1), bash(1).
  */
 const hostVariables =
-  /^(LD_.*|GLIBC_.*|MALLOC_.*|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|LOCPATH|NIS_PATH|NLSPATH|RESOLV_HOST_CONF|RES_OPTIONS|TMPDIR|TZ|TZDIR|LANG|LANGUAGE|LC_.*|TEXTDOMAIN.*|OUTPUT_CHARSET|MUSL_.*|BASH.*|SHELLOPTS|POSIXLY_CORRECT|ENV|IFS|PS[0-9]|CDPATH|LIBMOUNT_.*|UL_.*|UTIL.*|SELINUX.*)$/;
+  new RegExp(`^(${[
+    'LD_.*|GLIBC_.*|MALLOC_.*|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|LOCPATH|NIS_PATH|NLSPATH|RESOLV_HOST_CONF|RES_OPTIONS',
+    'TMPDIR|TZ|TZDIR|LANG|LANGUAGE|LC_.*|TEXTDOMAIN.*|OUTPUT_CHARSET|MUSL_.*',
+    'BASH.*|SHELLOPTS|POSIXLY_CORRECT|ENV|IFS|PS[0-9]|CDPATH|LIBMOUNT_.*|UL_.*|UTIL.*|SELINUX.*',
+  ].join('|')})$`);
 
 /** Commands that enter the guest's namespaces, whatever the guest is made of. The guest's own systemd, if any, has no part in it. */
 export class GuestCommands implements Commands, Disposable {
@@ -194,8 +198,9 @@ function valueIn(environment: readonly string[], name: string): string | undefin
 /** What may be in the environment on the way into the guest, and what a tool of the guest has to set. Throws Failure 'invalid-argument'. */
 function splitEnvironment(entrance: CommandEntrance, assignments: readonly string[]) {
   const forHost = assignments.filter((assignment) => hostVariables.test(nameOf(assignment)));
-  const others = assignments.filter((assignment) => !forHost.includes(assignment)).map((assignment) => [nameOf(assignment), assignment.slice(nameOf(assignment).length + 1)]);
-  const environment = { ...userEnvironment(entrance), ...(Object.fromEntries(others) as Record<string, string>) };
+  const others = assignments.filter((assignment) => !forHost.includes(assignment));
+  const values = others.map((assignment) => [nameOf(assignment), assignment.slice(nameOf(assignment).length + 1)]);
+  const environment = { ...userEnvironment(entrance), ...(Object.fromEntries(values) as Record<string, string>) };
   if (forHost.length === 0) return { environment, wrapper: [] };
   if (entrance.environmentTool === null) {
     throw invalidArgument('environment', `${nameOf(forHost[0] as string)} can only be set in a machine that has env(1)`);

@@ -60,7 +60,9 @@ function loaderOf(fd: number, head: Buffer): string | undefined {
   const table = readAt(fd, offset, Math.min(entrySize * count, longestTable));
   for (let at = 0; at + entrySize <= table.length; at += entrySize) {
     if (table.readUInt32LE(at) !== PT_INTERP) continue;
-    const [start, size] = is64 ? [Number(table.readBigUInt64LE(at + 8)), Number(table.readBigUInt64LE(at + 32))] : [table.readUInt32LE(at + 4), table.readUInt32LE(at + 16)];
+    const [start, size] = is64
+      ? [Number(table.readBigUInt64LE(at + 8)), Number(table.readBigUInt64LE(at + 32))]
+      : [table.readUInt32LE(at + 4), table.readUInt32LE(at + 16)];
     return Number.isSafeInteger(start) && size <= longestPath ? textAt(fd, start, size) : undefined;
   }
   return undefined;

@@ -99,7 +99,8 @@ export class StartedProgram {
 }
 
 function start({ program, words, environment, descriptors, leadsSession }: ProgramToStart): number {
-  if ([program, ...words, ...environment].some((text) => text.includes('\0'))) throw new SystemError(errnos.EINVAL, 'posix_spawn'); // it would be cut off
+  const isCutOff = [program, ...words, ...environment].some((text) => text.includes('\0'));
+  if (isCutOff) throw new SystemError(errnos.EINVAL, 'posix_spawn');
   const [actions, attributes] = [Buffer.alloc(structureSize), Buffer.alloc(structureSize)];
   const pid = new Int32Array(1);
   const nothing = openSync('/dev/null', 'r+');
@@ -110,7 +111,8 @@ function start({ program, words, environment, descriptors, leadsSession }: Progr
     done(calls.addDirectory(actions, '/'), 'posix_spawn_file_actions_addchdir_np');
     done(calls.setMask(attributes, Buffer.alloc(signalSetSize)), 'posix_spawnattr_setsigmask');
     done(calls.setDefaults(attributes, Buffer.alloc(signalSetSize, 0xff)), 'posix_spawnattr_setsigdefault');
-    done(calls.setFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (leadsSession ? POSIX_SPAWN_SETSID : 0)), 'posix_spawnattr_setflags');
+    const flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (leadsSession ? POSIX_SPAWN_SETSID : 0);
+    done(calls.setFlags(attributes, flags), 'posix_spawnattr_setflags');
     done(calls.spawn(pid, program, actions, attributes, [...words, null], [...environment, null]), 'posix_spawn');
     return pid[0] as number;
   } finally {

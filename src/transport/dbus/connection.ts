@@ -144,7 +144,8 @@ export class BusConnection implements Disposable {
 
   /**
    * Calls a method; resolves with the values of the answer. Rejects with BusError: what the destination or the bus
-   * answered, `noReply` when nothing came within the time limit since it was sent, `disconnected`, `inconsistentMessage` for an answer of another signature.
+   * answered, `noReply` when nothing came within the time limit since it was sent, `disconnected`, or
+   * `inconsistentMessage` for an answer of another signature.
    * A ValueError tells of a request that nobody could send, which is a bug.
    */
   async call<Arguments extends string = '', Answer extends string = string>(
