@@ -232,7 +232,7 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
 
     test('who stops reading ends what would go on; what cannot be written is told', async () => {
       const pid = await host.leader('passing');
-      const script = `{ timeout 100 ${own} events; echo $? >/tmp/events-status; } | head -n 1 >/dev/null &
+      const script = `{ status=0; timeout 100 ${own} events || status=$?; echo $status >/tmp/events-status; } | head -n 1 >/dev/null &
         until [ -s /tmp/events-status ]; do ${own} register passing ${pid} >/dev/null; ${own} unregister passing; done; cat /tmp/events-status`;
       assert.equal((await host.shell(script, { timeout: 120_000 })).stdout, '141\n');
       const full = await host.shell(`${own} list >/dev/full`);
