@@ -1,6 +1,9 @@
 // The page of results, docs/benchmarks.md: what is written by hand, then a section for each group of benchmarks.
 import { cpus, loadavg, release } from 'node:os';
 
+/** Before the benchmarks begin: they are a load themselves. */
+const [load = 0] = loadavg();
+
 /**
  * The page with the section of that title replaced, or appended. What somebody has written between its first paragraph and
  * its table stays.
@@ -19,7 +22,6 @@ function remarksIn(section: string): readonly string[] {
 }
 
 function circumstances(): string {
-  const [load = 0] = loadavg();
   const date = new Date().toISOString().slice(0, 10);
   return `${date}, ${cpus().length} cores (${process.arch}), Linux ${release()}, Node ${process.version}; load average of the machine ${load.toFixed(1)}.`;
 }
