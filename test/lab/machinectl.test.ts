@@ -67,12 +67,25 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       await (host as LabHost | undefined)?.[Symbol.asyncDispose]();
     });
 
+    const compareOnce = async (words: string, options?: RunOptions): Promise<string | undefined> => {
+      const answers = await Promise.all([by(original, words, options), by(own, words, options)]);
+      const [expected, actual] = answers.map((answer) => JSON.stringify(withoutTimes(answer), undefined, 1));
+      return actual === expected ? undefined : `machinectl ${words}\n--- expected\n${expected}\n--- actual\n${actual}`;
+    };
+
+    // A process or a line of the journal may come between the two; and of a bridge that ends at once, one time in ten the
+    // original gives up by itself before it hears of that, and says something else.
+    const compare = async (words: string, options?: RunOptions): Promise<string | undefined> => {
+      let difference = await compareOnce(words, options);
+      for (let attempt = 1; attempt < 8 && difference !== undefined; attempt++) difference = await compareOnce(words, options);
+      return difference;
+    };
+
     test('the same answers, messages and exit statuses', async () => {
       const different: string[] = [];
       for (const words of queries) {
         const difference = await compare(words);
-        // a process or a line of the journal may have come between the two
-        if (difference !== undefined && (await compare(words)) !== undefined) different.push(difference);
+        if (difference !== undefined) different.push(difference);
       }
       assert.deepEqual(different, []);
     });
@@ -85,12 +98,6 @@ for (const daemon of ['real', 'ours'] as const satisfies readonly Daemon[]) {
       }
       assert.deepEqual(different, []);
     });
-
-    const compare = async (words: string, options?: RunOptions): Promise<string | undefined> => {
-      const answers = await Promise.all([by(original, words, options), by(own, words, options)]);
-      const [expected, actual] = answers.map((answer) => JSON.stringify(withoutTimes(answer), undefined, 1));
-      return actual === expected ? undefined : `machinectl ${words}\n--- expected\n${expected}\n--- actual\n${actual}`;
-    };
 
     test('the same on terminals: colours, and columns that are squeezed', async () => {
       for (const words of ['list', 'list -l', 'status c1 -n0', 'status plain -n0 -l']) {
