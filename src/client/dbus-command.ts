@@ -3,7 +3,7 @@ import type { CommandRequest, RunningCommand } from './backend.js';
 import type { BusClient, InputOf, OutputOf } from './bus.js';
 import { formatAssignments } from './convert.js';
 import { isMachinedError, MachinedError } from './error.js';
-import { hasEnded, type ExecResult } from './execution.js';
+import { hasEnded, stoppedBy, type ExecResult } from './execution.js';
 import type { CallSettings } from './model.js';
 
 type Manager = typeof ownManagerInterface;
@@ -11,8 +11,7 @@ type ExecMethod = 'StartExec' | 'WaitExec' | 'SignalExec';
 
 /** On a connection of its own, which is closed in the end: the command ends when its caller leaves the bus. */
 export async function startOverBus(bus: BusClient, path: string, request: CommandRequest, settings: CallSettings): Promise<RunningCommand> {
-  const stop = new AbortController();
-  settings.signal?.addEventListener('abort', () => stop.abort(settings.signal?.reason), { signal: stop.signal });
+  const stop = stoppedBy(settings.signal);
   stop.signal.addEventListener('abort', () => bus.close());
   // All by the connection that passes descriptors: to the daemon, another one is another caller.
   const call = async <M extends ExecMethod>(method: M, input: InputOf<Manager, M>, limits: CallSettings): Promise<OutputOf<Manager, M>> =>

@@ -84,6 +84,13 @@ export class Execution implements AsyncDisposable {
   }
 }
 
+/** @internal What ends a command; the caller's signal does so, too. */
+export function stoppedBy(signal: AbortSignal | undefined): AbortController {
+  const stop = new AbortController();
+  signal?.addEventListener('abort', () => stop.abort(signal.reason), { signal: stop.signal });
+  return stop;
+}
+
 /** @internal */
 export function hasEnded(): MachinedError {
   return new MachinedError('not-available', 'The command has ended');

@@ -3,7 +3,7 @@ import type { Output } from '../wire/varlink/schema.js';
 import type { CommandRequest, RunningCommand } from './backend.js';
 import { defined, formatAssignments } from './convert.js';
 import { MachinedError } from './error.js';
-import { hasEnded, type ExecResult } from './execution.js';
+import { hasEnded, stoppedBy, type ExecResult } from './execution.js';
 import type { CallSettings } from './model.js';
 import type { VarlinkClient } from './varlink.js';
 
@@ -12,8 +12,7 @@ type Replies = AsyncGenerator<ExecOutput, void, undefined>;
 
 /** By one call, whose connection is the command's: it ends with it. */
 export async function startOverVarlink(own: VarlinkClient, request: CommandRequest, settings: CallSettings): Promise<RunningCommand> {
-  const stop = new AbortController();
-  settings.signal?.addEventListener('abort', () => stop.abort(settings.signal?.reason), { signal: stop.signal });
+  const stop = stoppedBy(settings.signal);
   const { descriptors } = request;
   const replies = own.callManyWithDescriptors(ownMachineVarlink, 'Exec', inputOf(request, settings), { descriptors, signal: stop.signal });
   const first = await firstOf(replies, stop, settings.timeout);

@@ -5,15 +5,11 @@ const longestPart = 255;
 
 /** A path that starts at the root, and that a path name can be. */
 export function isAbsolutePath(path: string): boolean {
-  if (!path.startsWith('/') || path.includes('\0') || utf8Length(path) >= longestPath) return false;
-  return path.split('/').every((part) => utf8Length(part) <= longestPart);
+  if (!path.startsWith('/') || path.includes('\0') || Buffer.byteLength(path) >= longestPath) return false;
+  return path.split('/').every((part) => Buffer.byteLength(part) <= longestPart);
 }
 
 /** An absolute path that says where something is without '.', '..' and '//' in it. It may end in a slash. */
 export function isNormalizedPath(path: string): boolean {
   return isAbsolutePath(path) && !path.includes('//') && !path.split('/').some((part) => part === '.' || part === '..');
-}
-
-function utf8Length(text: string): number {
-  return new TextEncoder().encode(text).length;
 }
